@@ -1,0 +1,38 @@
+"""Residual networks for image classification: train, measure, classify, convert. Public names resolve when first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnets.catalog import list_models as list_models
+    from resnets.classify import Classifier as Classifier
+    from resnets.images import normalise as normalise
+    from resnets.images import prepare as prepare
+    from resnets.classify import top as top
+    from resnets.models.builder import create_model as create_model
+    from resnets.training.loop import train as train
+    from resnets.weights.files import load as load
+    from resnets.weights.files import save as save
+
+_PUBLIC = {
+    "Classifier": "resnets.classify",
+    "create_model": "resnets.models.builder",
+    "list_models": "resnets.catalog",
+    "load": "resnets.weights.files",
+    "normalise": "resnets.images",
+    "prepare": "resnets.images",
+    "save": "resnets.weights.files",
+    "top": "resnets.classify",
+    "train": "resnets.training.loop",
+}
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'resnets' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

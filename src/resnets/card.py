@@ -1,0 +1,208 @@
+"""What a model file says about itself: Card and Recipe, frozen values to JSON and back."""
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from resnets import catalog
+from resnets.catalog import Architecture
+from resnets.errors import ResNetsError
+
+KEY = "resnets.card"  # of the ONNX metadata property and of the safetensors metadata entry
+FORMAT = 1
+CHOICES = {
+    "resize": ("short", "square", "none"),
+    "filter": ("pillow-bilinear", "pillow-bicubic", "torch7-bicubic", "opencv-bilinear"),
+    "resize_rounding": ("floor", "half-even"),
+    "crop_rounding": ("ceil", "floor", "half-even"),
+    "order": ("RGB", "BGR"),
+    "exif": ("apply", "ignore"),
+    "alpha": ("white", "drop"),
+}
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's training images on [0, 1], as torchvision and fb print them
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image becomes the network's input: resize, centre crop, then (x * scale - mean) / std per channel.
+
+    `resize`: `short` brings the short side to `size` pixels, `square` both, `none` neither. `crop`: side of the square
+    crop in pixels. `resize_rounding` and `crop_rounding`: how the long side and the crop's corner become whole pixels.
+    """
+
+    resize: str = "short"
+    size: int = 256
+    filter: str = "pillow-bilinear"
+    resize_rounding: str = "floor"
+    crop: int = 224
+    crop_rounding: str = "half-even"
+    order: str = "RGB"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    exif: str = "apply"
+    alpha: str = "white"
+
+    def __post_init__(self) -> None:
+        wrong = [f"{k} is {getattr(self, k)!r}, not one of {', '.join(v)}" for k, v in CHOICES.items() if getattr(self, k) not in v]
+        if any(type(n) is not int or not 0 < n <= 16384 for n in (self.size, self.crop)):
+            wrong.append("size and crop must be whole numbers of pixels from 1 to 16384")
+        if self.resize != "none" and type(self.size) is type(self.crop) is int and self.crop > self.size:
+            wrong.append(f"a crop of {self.crop} does not fit into a size of {self.size}")
+        if len(self.mean) != len(self.std) or not self.mean or any(not s > 0 for s in self.std):
+            wrong.append("mean and std need one number a channel, std above 0")
+        if wrong:
+            raise ResNetsError(f"This is not a recipe: {'; '.join(wrong)}.", "Correct those fields.")
+
+
+RECIPES: dict[str, Recipe] = {
+    "resnets": Recipe(),
+    # torchvision's Resize(256), CenterCrop(224) on a PIL image that was opened with convert("RGB").
+    "torchvision": Recipe(exif="ignore", alpha="drop"),
+    # The zoo's imagenet_preprocess.py: Pillow bilinear, the other side round()ed, the corner floor()ed.
+    "zoo-readme": Recipe(resize_rounding="half-even", crop_rounding="floor", exif="ignore", alpha="drop"),
+    # fb.resnet.torch's CIFAR-10: pixels on 0-255, no resizing.
+    "cifar": Recipe(
+        resize="none", size=32, crop=32, crop_rounding="ceil", scale=1.0, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7),
+        exif="ignore", alpha="drop",
+    ),
+}  # fmt: skip
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name."""
+    if name not in RECIPES:
+        raise ResNetsError(f"No recipe is called {name!r}.", f"Use one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def name_of(recipe: Recipe) -> str | None:
+    """The name under which a recipe is known, whatever its size and crop; None for one that has no name."""
+    for name, known in RECIPES.items():
+        if replace(recipe, size=known.size, crop=known.crop) == known:
+            return name
+    return None
+
+
+def describe(recipe: Recipe) -> str:
+    """One line for people: `resnets 256/224`."""
+    size = "as is" if recipe.resize == "none" else str(recipe.size)
+    return f"{name_of(recipe) or 'custom'} {size}/{recipe.crop}"
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class: its stable id (a WordNet id for ImageNet, the folder's name otherwise) and its name for people."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The page that travels inside a model file. `extra` holds fields this version does not know, written back as read."""
+
+    name: str
+    architecture: Architecture | None  # None: a foreign graph, run as it is
+    labels: tuple[Label, ...] | None = None
+    recipe: Recipe | None = None
+    output: str = "logits"
+    temperature: float = 1.0
+    input_name: str = "data"
+    input_channels: int = 3
+    source: dict[str, Any] = field(default_factory=dict)
+    scores: tuple[dict[str, Any], ...] = ()
+    licence: str | None = None
+    weights_sha256: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.output not in ("logits", "probabilities"):
+            raise ResNetsError(f"A card's output cannot be {self.output!r}.", "Use logits or probabilities.")
+        if not self.temperature > 0:
+            raise ResNetsError(f"A temperature of {self.temperature} has no meaning.", "Use a number above 0.")
+        classes = self.architecture.classes if self.architecture else None
+        if self.labels is not None and classes is not None and len(self.labels) != classes:
+            raise ResNetsError(
+                f"The list has {len(self.labels)} labels, but the network has {classes} classes.",
+                "Use the list that the network was trained with, one label per class in the order of its outputs.",
+            )
+
+
+def to_json(card: Card) -> str:
+    """The card as one line of JSON, keys in a fixed order, so that equal cards are equal bytes."""
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "name": card.name,
+        "architecture": catalog.to_json(card.architecture) if card.architecture else None,
+        "labels": [{"id": label.id, "name": label.name} for label in card.labels] if card.labels is not None else None,
+        "recipe": recipe_to_json(card.recipe) if card.recipe else None,
+        "output": card.output,
+        "temperature": card.temperature,
+        "input": {"name": card.input_name, "channels": card.input_channels},
+        "source": card.source,
+        "scores": list(card.scores),
+        "licence": card.licence,
+        "weights_sha256": card.weights_sha256,
+    }
+    return json.dumps({**value, **card.extra}, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> Card:
+    """The reverse of `to_json`. Raises ResNetsError for text that is no card, or a card of another format."""
+    try:
+        value = json.loads(text)
+        found = value["format"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ResNetsError("The file's card is not a JSON object with a format.", "Convert the model again.") from error
+    if found != FORMAT:
+        raise ResNetsError(
+            f"The card has format {found!r}, and this version reads format {FORMAT}.",
+            "Open the file with a newer version of resnets.",
+        )
+    try:
+        return _from_value(value)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ResNetsError(f"The file's card is damaged ({type(error).__name__}: {error}).", "Convert the model again.") from error
+
+
+def _from_value(value: dict[str, Any]) -> Card:
+    labels, recipe, source = value.get("labels"), value.get("recipe"), value.get("source")
+    given = value.get("input") or {}
+    return Card(
+        name=str(value["name"]),
+        architecture=catalog.from_json(value["architecture"]) if value.get("architecture") else None,
+        labels=tuple(Label(str(x["id"]), str(x["name"])) for x in labels) if labels is not None else None,
+        recipe=recipe_from_json(recipe) if recipe else None,
+        output=value.get("output", "logits"),
+        temperature=float(value.get("temperature", 1.0)),
+        input_name=str(given.get("name", "data")),
+        input_channels=int(given.get("channels", 3)),
+        source=dict(source or {}),
+        scores=tuple(value.get("scores") or ()),
+        licence=value.get("licence"),
+        weights_sha256=value.get("weights_sha256"),
+        extra={k: v for k, v in value.items() if k not in _FIELDS},
+    )
+
+
+_FIELDS = frozenset(
+    "format name architecture labels recipe output temperature input source scores licence weights_sha256".split()
+)
+
+
+def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
+    """Every field of a recipe, tuples as lists."""
+    values = {f.name: getattr(recipe, f.name) for f in fields(Recipe)}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def recipe_from_json(value: dict[str, Any]) -> Recipe:
+    """The reverse of `recipe_to_json`; an unknown or missing field is an error, because pixels must not be guessed."""
+    known = {f.name for f in fields(Recipe)}
+    odd = sorted(known ^ value.keys())
+    if odd:
+        raise ResNetsError(f"The card's recipe lacks or does not know: {', '.join(odd)}.", "Set a recipe with `resnets card set`.")
+    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})

@@ -1,0 +1,116 @@
+"""argv goes in; one verb's room is opened, its lines are printed, an exit status comes out."""
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from resnets.errors import ResNetsError
+
+# verb → (module, one line of help). A module is imported when its verb is used, never to list it.
+VERBS: dict[str, tuple[str, str]] = {
+    "classify": ("resnets.cli.predict", "Name what images show."),
+    "evaluate": ("resnets.cli.predict", "Measure the error of a model on labelled images."),
+    "train": ("resnets.cli.train", "Train a network from scratch on folders of images."),
+    "create": ("resnets.cli.models", "Write a freshly initialised model."),
+    "convert": ("resnets.cli.models", "Move a model from one format to another, and prove it."),
+    "list": ("resnets.cli.models", "List architectures."),
+    "show": ("resnets.cli.models", "Show what a model file holds."),
+    "card": ("resnets.cli.models", "Change a model's labels, recipe or temperature in a copy."),
+    "plot": ("resnets.cli.train", "Draw the convergence chart of one or several runs."),
+}
+ALIASES = {"predict": "classify", "val": "evaluate", "export": "convert"}
+
+
+class Verbs(click.Group):
+    """A click group that knows its verbs from the table above and imports none of them to print its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        verb = ALIASES.get(name, name)
+        if verb not in VERBS:
+            return None
+        command = getattr(importlib.import_module(VERBS[verb][0]), f"{verb}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and args[0] not in ALIASES and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], [*VERBS, *ALIASES], n=1)
+            hint = f"Did you mean `{near[0]}`?" if near else "Run `resnets --help` for the verbs."
+            raise ResNetsError(f"There is no verb {args[0]!r}.", hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+        with formatter.section("Also known as"):
+            formatter.write_dl([(alias, verb) for alias, verb in ALIASES.items()])
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"resnets {version('resnets')}")
+        ctx.exit()
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Print the version.")
+def cli() -> None:
+    """Train, measure, convert and use residual networks for image classification.
+
+    \b
+    resnets classify photo.jpg             # the bundled model, offline, without torch
+    resnets train DATA --out runs/first    # DATA holds train/<label>/ and val/<label>/
+    """
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived: unwinds like Ctrl-C does, so that temporary files go."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line and return its exit status: 0 done, 1 something failed, 2 nothing was done."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result: Any = cli.main(arguments, prog_name="resnets", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except ResNetsError as error:
+        click.echo(f"error: {error.problem}\n{error.remedy}", err=True)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except _Terminated:
+        return 143
+    except BrokenPipeError:  # the reader of our output has gone (`| head`): nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def main() -> None:
+    """The `resnets` command. Leaves without waiting for threads: all files are whole or temporary by now."""
+    status = run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if status in (130, 143):
+        os._exit(status)
+    sys.exit(status)

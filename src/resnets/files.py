@@ -1,0 +1,49 @@
+"""Files that appear whole or not at all: written under a temporary name, flushed to the disk, renamed."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from resnets.errors import ResNetsError
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, that takes `path`'s name when the block ends well and vanishes when it does not.
+
+    Raises ResNetsError where the folder cannot be written or the disk is full; what stood at `path` is then untouched.
+    """
+    # One name per target, not per process: what a killed run left behind is written over by the next.
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> ResNetsError:
+    """The error for a file that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResNetsError(f"The disk is full: {path} was not written.", "Free some space, then run the same command again.")
+    return ResNetsError(f"{path} cannot be written ({error.strerror or error}).", "Choose another place, or mend its permissions.")
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # Windows cannot open a folder; the rename stands there all the same
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

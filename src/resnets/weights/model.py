@@ -1,0 +1,53 @@
+"""A network, its arrays and its card: the value that every reader returns and every writer takes."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.card import Card
+from resnets.catalog import Architecture
+from resnets.errors import ResNetsError
+from resnets.network import array_shapes
+
+Arrays = dict[str, NDArray[np.float32]]  # canonical name → array
+
+
+@dataclass(frozen=True)
+class Model:
+    """`weights` are float32, by canonical name, in the order of the network's steps."""
+
+    architecture: Architecture
+    weights: Arrays
+    card: Card
+
+
+def digest(weights: Arrays) -> str:
+    """sha256 over canonical name, dtype, shape and bytes of every array in the order of names: the same in every format."""
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(array.data if array.dtype.byteorder in "<=|" else array.astype(array.dtype.newbyteorder("<")).data)
+    return sha.hexdigest()
+
+
+def fit(architecture: Architecture, weights: Arrays, source: str) -> Arrays:
+    """The arrays in the order of the network's steps. Raises ResNetsError that lists every mismatch at once, grouped."""
+    wanted = array_shapes(architecture)
+    missing = [name for name in wanted if name not in weights]
+    extra = [name for name in weights if name not in wanted]
+    shapes = [
+        f"{name} {weights[name].shape} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in weights and weights[name].shape != shape
+    ]
+    groups = (("missing", missing), ("not part of the network", extra), ("of another shape", shapes))
+    found = [f"{len(names)} {what}: {', '.join(names)}" for what, names in groups if names]
+    if found:
+        raise ResNetsError(
+            f"The arrays of {source} do not fit the network: {'; '.join(found)}.",
+            "Use the architecture that the weights belong to.",
+        )
+    return {name: weights[name] for name in wanted}
