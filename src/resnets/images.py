@@ -1,0 +1,266 @@
+"""A path, bytes or pixels go in; RGB pixels, the recipe's crops and the network's normalised input come out."""
+
+import io
+import os
+import re
+import stat
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnets.card import Recipe
+from resnets.errors import ResNetsError
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+Pixels = NDArray[np.uint8]
+Source = str | os.PathLike[str] | bytes
+
+MAX_BYTES = 512 << 20
+MAX_PIXELS = 178_956_970  # where Pillow itself calls a file a decompression bomb
+MAX_SIDE = 65_535  # JPEG's own limit
+MAX_ASPECT = 100  # a 1 x 65,535 image whose short side is brought to 256 would need 12 GB
+MAX_SCANS = 100  # a progressive JPEG has about ten; each scan costs a pass over the whole image
+
+# What a file begins with → Pillow's class for it. Chosen here, not by Pillow's guess, because its list has formats that
+# start other programs (EPS) and because importing them all takes longer than decoding a photograph.
+FORMATS = (
+    (re.compile(rb"\xff\xd8\xff"), "JPEG", "JpegImagePlugin", "JpegImageFile"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG", "PngImagePlugin", "PngImageFile"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WebP", "WebPImagePlugin", "WebPImageFile"),
+    (re.compile(rb"GIF8[79]a"), "GIF", "GifImagePlugin", "GifImageFile"),
+    (re.compile(rb"BM"), "BMP", "BmpImagePlugin", "BmpImageFile"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF", "TiffImagePlugin", "TiffImageFile"),
+    (re.compile(rb"P[1-6]\s"), "PPM", "PpmImagePlugin", "PpmImageFile"),
+    (re.compile(rb"....ftyp(avif|avis|mif1|msf1)", re.DOTALL), "AVIF", "AvifImagePlugin", "AvifImageFile"),
+)
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
+)  # fmt: skip
+
+_FILTERS = {"pillow-bilinear": Image.Resampling.BILINEAR, "pillow-bicubic": Image.Resampling.BICUBIC}
+_UPRIGHT = {  # EXIF orientation → what makes the image upright (CIPA DC-008, 4.6.5)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+
+class ImageError(ResNetsError):
+    """One image cannot be used. `problem` is the reason, one sentence, without the file's name: rows carry that."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "Mend or leave out that image.")
+
+
+def decode(source: Source, *, exif: str = "apply", alpha: str = "white") -> Pixels:
+    """The image of a path or of a file's bytes: uint8 [h, w, 3], RGB. The first frame, where there are several.
+
+    `exif`: `apply` turns the image upright, `ignore` leaves it. `alpha`: `white` lays it on white, `drop` forgets it.
+    Grey becomes RGB, 16 bits are scaled to 8, CMYK is converted. Raises ImageError, whatever is wrong with the image.
+    """
+    return np.asarray(open_image(source, exif, alpha))
+
+
+def open_image(source: "Source | Image.Image | NDArray[Any]", exif: str = "apply", alpha: str = "white") -> Image.Image:
+    """`decode` before its pixels are copied into an array; takes a Pillow image and an array [h, w] or [h, w, c] too."""
+    try:
+        if isinstance(source, np.ndarray):
+            return _rgb(_from_array(source), "array", alpha)
+        if isinstance(source, Image.Image):
+            image, kind = source, str(source.format)
+        else:
+            data = source if isinstance(source, bytes) else _read(Path(source))
+            image, kind = _identify(data)
+        _check_size(*image.size)
+        image.load()
+        # Read after loading: Pillow itself turns TIFF upright when it loads, and then forgets the orientation.
+        turn = _orientation(image) if exif == "apply" else None
+        image = _rgb(image, kind, alpha)
+        return image.transpose(turn) if turn is not None else image
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError("The image needs more memory than there is.") from error
+    except Exception as error:  # decoders raise anything: OSError, SyntaxError, struct.error, EOFError, ...
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ImageError(f"The image cannot be decoded ({reason}).") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageError("It is not a regular file.")
+            if found.st_size > MAX_BYTES:
+                raise ImageError(f"The file has {found.st_size:,} bytes, more than the limit of {MAX_BYTES:,}.")
+            return file.read()
+    except IsADirectoryError as error:
+        raise ImageError("It is a folder, not an image.") from error
+    except FileNotFoundError as error:
+        raise ImageError("There is no such file.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise ImageError(f"The file cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a named pipe would wait for its writer
+
+
+def _identify(data: bytes) -> "tuple[ImageFile, str]":
+    if not data:
+        raise ImageError("The file is empty.")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"The file has {len(data):,} bytes, more than the limit of {MAX_BYTES:,}.")
+    for magic, kind, module, name in FORMATS:
+        if magic.match(data):
+            if kind == "JPEG":
+                _check_scans(data)
+            image: ImageFile = getattr(import_module(f"PIL.{module}"), name)(io.BytesIO(data))
+            return image, kind
+    kinds = ", ".join(kind for _, kind, _, _ in FORMATS)
+    raise ImageError(f"The file is not an image of a kind that is read ({kinds}).")
+
+
+def _check_size(width: int, height: int) -> None:
+    if not width or not height:
+        raise ImageError("The image has no pixels.")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        limits = f"the limit of {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
+        raise ImageError(f"The image is {width:,} x {height:,} pixels, more than {limits}.")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(f"The image is {width:,} x {height:,} pixels, longer than {MAX_ASPECT} times its width.")
+
+
+_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)  # FF00 and the restart markers belong to the scan
+
+
+def _check_scans(data: bytes) -> None:
+    if data.count(b"\xff\xda") <= MAX_SCANS:  # an upper bound, because metadata may hold those two bytes as well
+        return
+    scans, at = 0, 2
+    while (found := _MARKER.search(data, at)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    if scans > MAX_SCANS:
+        raise ImageError(f"The JPEG has {scans:,} scans, more than the limit of {MAX_SCANS}.")
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged metadata says nothing about the pixels
+        return None
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
+        raise ImageError(f"An array must be uint8 [h, w] or [h, w, 3 or 4], and this is {array.dtype} {array.shape}.")
+    _check_size(array.shape[1], array.shape[0])
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+
+
+def _rgb(image: Image.Image, kind: str, alpha: str) -> Image.Image:
+    if image.mode == "RGB" and (alpha == "drop" or "transparency" not in image.info):
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        image = _eight_bits(image)
+    if image.mode in ("I", "F"):
+        raise ImageError("The image has 32-bit pixels, whose range no one knows.")
+    if alpha == "white" and (image.mode.endswith(("A", "a")) or "transparency" in image.info):
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    # By way of RGBA, because Pillow complains about a palette whose transparency it is to forget; the colours are the same.
+    return (image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image).convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion clips at 255. It reads 16-bit colour by its high byte, at most one level from this.
+    grey = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((grey * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
+
+
+def prepare(image: "Pixels | Image.Image", recipe: Recipe, crops: int = 1) -> Pixels:
+    """RGB pixels [h, w, 3] → the recipe's crops, uint8 [crops, c, c, 3], RGB.
+
+    `crops`: 1 is the centre; 2 is the centre and its mirror image; 10 is fb.resnet.torch's: the centre, then top left,
+    top right, bottom left, bottom right, of the image and then of its mirror image.
+    Raises ImageError where the image is smaller than the crop, and ResNetsError for a filter that is not there yet.
+    """
+    resized = _resize(image if isinstance(image, Image.Image) else _from_array(image), recipe)
+    width, height = resized.size
+    c = recipe.crop
+    if width < c or height < c:
+        raise ImageError(f"The image is {width} x {height} pixels, smaller than the recipe's crop of {c}.")
+    left, top = _corner(width - c, recipe.crop_rounding), _corner(height - c, recipe.crop_rounding)
+    if crops in (1, 2):
+        centre = np.asarray(resized.crop((left, top, left + c, top + c)))
+        return centre[None] if crops == 1 else np.stack([centre, centre[:, ::-1]])
+    if crops != 10:
+        raise ResNetsError(f"There is no way to take {crops} crops of an image.", "Use 1, 2 or 10.")
+    corners = ((left, top), (0, 0), (width - c, 0), (0, height - c), (width - c, height - c))
+    pixels = np.asarray(resized)
+    return np.stack([view[y : y + c, x : x + c] for view in (pixels, pixels[:, ::-1]) for x, y in corners])
+
+
+def _resize(image: Image.Image, recipe: Recipe) -> Image.Image:
+    if recipe.resize == "none":
+        return image
+    if recipe.filter not in _FILTERS:
+        raise ResNetsError(f"The filter {recipe.filter} is not available yet.", f"Use {' or '.join(_FILTERS)}.")
+    size = resized_size(*image.size, recipe)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(f"The image would be {size[0]:,} x {size[1]:,} pixels when resized, too many.")
+    return image if size == image.size else image.resize(size, _FILTERS[recipe.filter])
+
+
+def resized_size(width: int, height: int, recipe: Recipe) -> tuple[int, int]:
+    """Width and height after the recipe's resize, in pixels."""
+    if recipe.resize == "none":
+        return width, height
+    if recipe.resize == "square":
+        return recipe.size, recipe.size
+    short, long = min(width, height), max(width, height)
+    exact = recipe.size * long
+    other = exact // short if recipe.resize_rounding == "floor" else round(exact / short)
+    return (recipe.size, other) if width <= height else (other, recipe.size)
+
+
+def _corner(room: int, rounding: str) -> int:
+    if rounding == "half-even":
+        return round(room / 2)
+    return room // 2 if rounding == "floor" else -(-room // 2)
+
+
+def normalise(array: "NDArray[np.uint8] | NDArray[np.float32]", recipe: Recipe) -> NDArray[np.float32]:
+    """Crops [n, h, w, 3] on 0-255, RGB → (x * scale - mean) / std, float32 [n, 3, h, w], contiguous, in the recipe's order."""
+    n, h, w, channels = array.shape
+    if channels != len(recipe.mean):
+        raise ResNetsError(
+            f"The recipe normalises {len(recipe.mean)} channels, and the image has {channels}.", "Use the model's own recipe."
+        )
+    factors, offsets = _affine(recipe)
+    out = np.empty((n, channels, h, w), np.float32)
+    for i in range(channels):
+        plane = array[..., channels - 1 - i if recipe.order == "BGR" else i]
+        np.multiply(plane, factors[i], out=out[:, i], casting="unsafe")
+        out[:, i] += offsets[i]
+    return out
+
+
+@cache
+def _affine(recipe: Recipe) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    mean, std = np.asarray(recipe.mean, np.float64), np.asarray(recipe.std, np.float64)
+    return (recipe.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
