@@ -51,3 +51,35 @@ def fit(architecture: Architecture, weights: Arrays, source: str) -> Arrays:
             "Use the architecture that the weights belong to.",
         )
     return {name: weights[name] for name in wanted}
+
+
+def checked(card: Card | None, weights: Arrays, source: str) -> Model:
+    """The model that a file holds. Raises ResNetsError where card and arrays are missing, do not fit, or were changed."""
+    if card is None:
+        raise ResNetsError(
+            f"{source} has no card, so nothing says which network its arrays belong to.",
+            "Use a file that resnets has written, for instance with `resnets create` or `resnets train`.",
+        )
+    if card.architecture is None:
+        raise ResNetsError(
+            f"{source} holds a foreign graph, which is used as it is and has no arrays by name.",
+            "Use it for prediction, or give a model with an architecture in its card.",
+        )
+    weights = fit(card.architecture, weights, source)
+    verify(card, weights, source)
+    return Model(card.architecture, weights, card)
+
+
+def verify(card: Card, weights: Arrays, source: str) -> None:
+    """Raises ResNetsError where arrays hold NaN or infinity, or are not those that the card was written for."""
+    odd = [name for name, array in weights.items() if not np.isfinite(array).all()]
+    if odd:
+        raise ResNetsError(
+            f"{len(odd)} arrays of {source} hold NaN or infinity: {', '.join(odd)}.", "Use an earlier checkpoint of the training."
+        )
+    if card.weights_sha256 is not None and digest(weights) != card.weights_sha256:
+        raise ResNetsError(
+            f"The arrays of {source} are not the ones that its card was written for: the file is damaged, or another tool"
+            " changed it.",
+            "Copy or download the file again.",
+        )

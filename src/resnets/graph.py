@@ -1,0 +1,131 @@
+"""A Model goes in, an ONNX graph comes out: one readable node a step, any opset from 7 to the newest that runs."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from resnets.catalog import Architecture
+from resnets.errors import ResNetsError
+from resnets.network import INPUT, Step, feature_map, steps
+from resnets.weights.fold import fold as folded
+from resnets.weights.model import Model
+
+# opset: IR version of the onnx release that brought it. Both are always set, because the package's own defaults are newer
+# than what ONNX Runtime reads.
+IR_VERSIONS = {
+    7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10,
+    23: 11, 24: 12, 25: 13, 26: 13,
+}  # fmt: skip
+NEWEST = max(IR_VERSIONS)
+EXTRA_OUTPUTS = ("features", "feature_map")
+
+
+def build(model: Model, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = ()) -> ModelProto:
+    """The network as ONNX, without a card: input `data` [batch, channels, height, width], output `logits`.
+
+    Batch, height and width are free, from 32x32 up. `fold` folds batch norms into the convolutions before them. `outputs`
+    adds `features` [batch, n], pooled, and `feature_map` [batch, n, h, w], what the pooling reads; the two tensors carry
+    these names in every graph. Initializers have canonical names. Raises ResNetsError for an unknown opset or output.
+    """
+    _check(opset, outputs)
+    model = folded(model) if fold else model
+    plan = steps(model.architecture)
+    tensors = [_tensor(name, model.weights[name]) for step in plan for name, _ in step.arrays]
+    nodes: list[NodeProto] = []
+    for node, constant in _nodes(plan, feature_map(model.architecture), opset):
+        nodes.append(node)
+        tensors.extend(constant)
+    inputs = [_value(INPUT, "batch", model.architecture.input_channels, "height", "width")]
+    if IR_VERSIONS[opset] < 4:  # before IR 4 an initializer is an input too
+        inputs += [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in tensors]
+    graph = helper.make_graph(nodes, model.card.name, inputs, _outputs(model.architecture, outputs), tensors)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSIONS[opset], producer_name="resnets"
+    )
+
+
+def _check(opset: int, outputs: tuple[str, ...]) -> None:
+    if opset not in IR_VERSIONS:
+        raise ResNetsError(
+            f"Opset {opset} is not one that resnets writes.",
+            f"Use one from {min(IR_VERSIONS)} to {NEWEST}; 13 runs nearly everywhere.",
+        )
+    odd = [name for name in outputs if name not in EXTRA_OUTPUTS]
+    if odd:
+        raise ResNetsError(f"The network has no output {', '.join(map(repr, odd))}.", f"Use {' or '.join(EXTRA_OUTPUTS)}.")
+
+
+def _tensor(name: str, array: np.ndarray) -> TensorProto:  # type: ignore[type-arg]
+    kind = TensorProto.FLOAT if array.dtype == np.float32 else TensorProto.INT64
+    raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return helper.make_tensor(name, kind, array.shape, raw, raw=True)
+
+
+def _value(name: str, *dimensions: int | str) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions)
+
+
+def _outputs(architecture: Architecture, extra: tuple[str, ...]) -> list[ValueInfoProto]:
+    n = architecture.features
+    extras = {"features": _value("features", "batch", n), "feature_map": _value("feature_map", "batch", n, "h", "w")}
+    return [_value("logits", "batch", architecture.classes), *(extras[name] for name in EXTRA_OUTPUTS if name in extra)]
+
+
+def _nodes(plan: list[Step], map_step: str, opset: int) -> Iterator[tuple[NodeProto, list[TensorProto]]]:
+    """The nodes in order, each with the constants that it needs."""
+    values = {INPUT: INPUT, map_step: "feature_map", "avgpool": "features", "fc": "logits"}
+    for step in plan:
+        reads = [values.get(name, name) for name in step.inputs]
+        writes = values.get(step.name, step.name)
+        if step.op == "global_pool":
+            yield helper.make_node("GlobalAveragePool", reads, [step.name], step.name), []
+            yield helper.make_node("Flatten", [step.name], [writes], "flatten", axis=1), []
+        elif step.op == "pad_channels":
+            yield _pad(step, reads, writes, opset)
+        else:
+            kind, attributes = _operation(step, opset)
+            arrays = [name for name, _ in step.arrays]
+            yield helper.make_node(kind, [*reads, *arrays], [writes], step.name, **attributes), []
+
+
+def _operation(step: Step, opset: int) -> tuple[str, dict[str, object]]:
+    """ONNX's operator and its attributes for a step that is one node."""
+    window = {"kernel_shape": [step.kernel] * 2, "strides": [step.stride] * 2}
+    pads = {"pads": [step.padding] * 4}
+    match step.op:
+        case "conv":
+            return "Conv", {**window, **pads, "group": step.groups, "dilations": [1, 1]}
+        case "batch_norm":
+            return "BatchNormalization", {"epsilon": step.eps}
+        case "relu":
+            return "Relu", {}
+        case "add":
+            return "Add", {}
+        case "max_pool":
+            return "MaxPool", {**window, **pads}
+        case "average_pool":
+            return "AveragePool", {**window, **_ceil(step, opset)}
+        case "linear":
+            return "Gemm", {"transB": 1}
+    raise AssertionError(step.op)
+
+
+def _ceil(step: Step, opset: int) -> dict[str, object]:
+    """Attributes that keep the last, incomplete window of an odd size and take its mean over what is there."""
+    if step.kernel == 1:
+        return {}
+    if opset >= 10:
+        return {"ceil_mode": 1, "count_include_pad": 0}
+    # Before opset 10 there is no ceil mode. One row and column at the end, left out of the mean, give ceil(n / 2) windows
+    # for even n (the extra one fills no window) and for odd n alike.
+    return {"pads": [0, 0, step.kernel - 1, step.kernel - 1], "count_include_pad": 0}
+
+
+def _pad(step: Step, reads: list[str], writes: str, opset: int) -> tuple[NodeProto, list[TensorProto]]:
+    before, after = step.zeros
+    pads = [0, before, 0, 0, 0, after, 0, 0]
+    if opset < 11:
+        return helper.make_node("Pad", reads, [writes], step.name, mode="constant", pads=pads), []
+    constant = _tensor(f"{step.name}.pads", np.array(pads, np.int64))
+    return helper.make_node("Pad", [*reads, constant.name], [writes], step.name, mode="constant"), [constant]
