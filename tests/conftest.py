@@ -1,0 +1,83 @@
+"""What many tests need: photographs, data made of them, a tiny model, and what is there only on some machines."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+os.environ["RESNETS_OFFLINE"] = "1"  # no test may reach for the network
+os.environ["MPLBACKEND"] = "agg"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of archives and oracles that lies beside some checkouts."""
+    if not SHARED.is_dir():
+        pytest.skip("the oracles and archives are not here (../shared)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def peers(shared: Path) -> None:
+    """Makes torchvision and timm importable beside a CPU-only torch. A test that asks for it is marked `peers`."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    missing = [name for name in ("torchvision", "timm") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed (.ci/run adds them)")
+    if "declare_ops" not in sys.modules:
+        sys.path.insert(0, str(shared / "oracles" / "peers"))
+        try:
+            import declare_ops
+        finally:
+            sys.path.pop(0)
+        declare_ops.declare()
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, Path]:
+    """The photographs of examples/ by name: camera (grey), cat, coffee, rocket."""
+    return {path.stem: path for path in sorted((ROOT / "examples").glob("*.jpg"))}
+
+
+@pytest.fixture(scope="session")
+def photo_data(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> Path:
+    """A data set to read, never to change: train/{cat,coffee,rocket}/ with 8 cuttings of 40x40 each, val/ with 4."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("photo-data")
+    for label in ("cat", "coffee", "rocket"):
+        with Image.open(photos[label]) as photo:
+            picture = photo.convert("RGB")
+        across, down = (picture.width - 120) // 3, (picture.height - 120) // 2
+        boxes = [(i % 4 * across, i // 4 * down) for i in range(12)]
+        for number, (x, y) in enumerate(boxes):
+            split = "val" if number % 3 == 2 else "train"
+            folder = root / split / label
+            folder.mkdir(parents=True, exist_ok=True)
+            cutting = picture.crop((x, y, x + 120, y + 120)).resize((40, 40), Image.Resampling.LANCZOS)
+            cutting.save(folder / f"{number:02}.jpg", quality=90)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of random weights that knows cat, coffee and rocket: an 8-layer CIFAR network as .onnx."""
+    from dataclasses import replace
+
+    from resnets.card import RECIPES, Card, Label
+    from resnets.catalog import find
+    from resnets.initialise import initialise
+    from resnets.weights.files import save
+    from resnets.weights.model import Model
+
+    architecture = replace(find("resnet20-cifar"), blocks=(1, 1, 1), classes=3)
+    labels = tuple(Label(name, name) for name in ("cat", "coffee", "rocket"))
+    card = Card("tiny", architecture, labels, replace(RECIPES["resnets"], size=32, crop=32))
+    path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    save(Model(architecture, initialise(architecture), card), path)
+    return path
