@@ -1,0 +1,84 @@
+"""Logits and labels go in; top-1 and top-5 errors with 95 % intervals come out. NumPy alone: torch and ONNX are scored alike."""
+
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+def ranks(logits: NDArray[Any], labels: ArrayLike) -> NDArray[np.int64]:
+    """How many classes stand before the right one, per row: 0 is a right answer. Equal scores rank by class number.
+
+    `logits` [n, k], `labels` [n]. A row that holds NaN ranks its label last, so that a broken network is never right.
+    """
+    labels = np.asarray(labels, np.int64)
+    own = logits[np.arange(len(logits)), labels][:, None]
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    rank = ((logits > own) | ((logits == own) & before)).sum(axis=1)
+    return np.where(np.isnan(logits).any(axis=1), logits.shape[1], rank).astype(np.int64)
+
+
+def wilson(wrong: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of an error rate, in percent (Wilson 1927, eq. 4): right for small counts and near 0 too."""
+    if not images:
+        return 0.0, 100.0
+    share, z2 = wrong / images, Z95 * Z95 / images
+    middle = (share + z2 / 2) / (1 + z2)
+    half = Z95 * sqrt(share * (1 - share) / images + z2 / images / 4) / (1 + z2)
+    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+
+
+@dataclass
+class Tally:
+    """Counts of right and wrong answers, fed batch by batch; no logits are kept.
+
+    `images` have been read and scored; `errors` could not be read, and are in no percentage.
+    """
+
+    images: int = 0
+    top1_wrong: int = 0
+    top5_wrong: int = 0
+    errors: int = 0
+    _seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _wrong: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def add(self, logits: NDArray[Any], labels: ArrayLike) -> None:
+        """Score `logits` [n, k] against `labels` [n], class numbers from 0."""
+        labels = np.asarray(labels, np.int64)
+        rank = ranks(logits, labels)
+        self.images += len(rank)
+        self.top1_wrong += int((rank > 0).sum())
+        self.top5_wrong += int((rank > 4).sum())
+        k = logits.shape[1]
+        if len(self._seen) < k:
+            self._seen, self._wrong = (np.pad(x, (0, k - len(x))) for x in (self._seen, self._wrong))
+        self._seen += np.bincount(labels, minlength=k)
+        self._wrong += np.bincount(labels[rank > 0], minlength=k)
+
+    @property
+    def top1_error(self) -> float:
+        """Percent of images whose first answer is wrong; NaN before any image."""
+        return 100 * self.top1_wrong / self.images if self.images else float("nan")
+
+    @property
+    def top5_error(self) -> float:
+        """Percent of images whose label is not among the first five answers."""
+        return 100 * self.top5_wrong / self.images if self.images else float("nan")
+
+    @property
+    def top1_interval(self) -> tuple[float, float]:
+        """95 % interval of the top-1 error, in percent."""
+        return wilson(self.top1_wrong, self.images)
+
+    @property
+    def top5_interval(self) -> tuple[float, float]:
+        """95 % interval of the top-5 error, in percent."""
+        return wilson(self.top5_wrong, self.images)
+
+    def classes(self) -> list[tuple[int, int]]:
+        """(images, wrong first answers) of every class, by class number."""
+        return list(zip(self._seen.tolist(), self._wrong.tolist(), strict=True))
