@@ -1,0 +1,186 @@
+"""One epoch of a run: its steps, its validation, and what is written at its end."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from resnets.data.batches import Batch, batches_per_epoch, training_batches, validation_batches
+from resnets.data.pictures import Pictures, refuse_many, report_bad
+from resnets.errors import ResNetsError
+from resnets.evaluate import Tally
+from resnets.images import normalise
+from resnets.progress import Progress
+from resnets.training import checkpoint, outputs
+from resnets.training.checkpoint import State, Tensors
+from resnets.training.config import Config
+from resnets.training.engine import Engine, to_device
+from resnets.training.interrupt import Stop
+from resnets.training.plan import augmentation
+from resnets.training.schedule import learning_rate
+
+SAVE_EVERY = 600.0  # seconds between states within an epoch
+LOOK_EVERY = {"cpu": 1, "cuda": 20, "mps": 20}  # steps between looks at the loss: a GPU has to be waited for
+VALIDATION_BATCH = 250
+
+
+@dataclass
+class Run:
+    """A run under way: its folder, its settings, and all that moves."""
+
+    folder: Path
+    config: Config
+    engine: Engine
+    state: State
+    train: Pictures
+    val: Pictures
+    quiet: bool = False
+    bad: dict[str, str] = field(default_factory=dict)  # unreadable images met on the way
+    unseen: list[tuple[Tensor, Tensor, int]] = field(default_factory=list)  # losses not looked at yet
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return batches_per_epoch(len(self.train), self.config.preset.batch, whole=self.config.compile)
+
+
+def run_epoch(run: Run, stop: Stop) -> None:
+    """The steps of the epoch that are still to do. Ends the process where `stop` was asked, once the state is saved."""
+    state, preset, device = run.state, run.config.preset, run.engine.device
+    state.sums = state.sums or dict.fromkeys(("images", "loss", "wrong", "seconds", "waited"), 0.0)
+    saved = began = time.monotonic()
+    label = f"epoch {state.epoch + 1}/{preset.epochs}"
+    with Progress(label, len(run.train), quiet=run.quiet, done=state.step * preset.batch) as progress:
+        for batch in _timed(_batches(run), state.sums):
+            _note_bad(run, batch)
+            x, y = to_device((batch.images, batch.targets), device)
+            taken = state.epoch * run.steps + state.step
+            rate = learning_rate(preset, taken, run.steps * preset.epochs)
+            loss, wrong = run.engine.step(x, y, rate, taken)
+            run.unseen.append((loss, wrong, len(batch.targets)))
+            state.step += 1
+            if state.step % LOOK_EVERY[device.type] == 0 or state.step == run.steps or stop.asked:
+                _look(run)
+            progress.advance(len(batch.targets), f"loss {state.sums['loss'] / max(state.sums['images'], 1):.3f}")
+            now = time.monotonic()
+            if stop.asked or now - saved > SAVE_EVERY:
+                _look(run)
+                state.sums["seconds"] += now - began
+                run.engine.put(state)
+                checkpoint.save(state, run.folder)
+                saved = began = time.monotonic()
+                stop.leave()
+    state.sums["seconds"] += time.monotonic() - began
+
+
+def _batches(run: Run) -> Iterator[Batch]:
+    return training_batches(
+        run.train,
+        augmentation(run.config),
+        lambda images: normalise(images, run.config.recipe),
+        batch=run.config.preset.batch,
+        seed=run.config.seed,
+        epoch=run.state.epoch,
+        start=run.state.step,
+        stop=run.steps,
+        workers=run.config.workers,
+    )
+
+
+def _timed(batches: Iterator[Batch], sums: dict[str, float]) -> Iterator[Batch]:
+    """The batches, adding the time spent waiting for them to `sums`."""
+    while True:
+        asked = time.monotonic()
+        batch = next(batches, None)
+        sums["waited"] += time.monotonic() - asked
+        if batch is None:
+            return
+        yield batch
+
+
+def _look(run: Run) -> None:
+    """Add up the losses of the last steps. Raises ResNetsError where one is not a number."""
+    first = run.state.step - len(run.unseen)
+    for step, (loss, wrong, count) in enumerate(run.unseen, first + 1):
+        value = float(loss)
+        if not torch.isfinite(loss):
+            raise ResNetsError(
+                f"The loss became {value} in epoch {run.state.epoch + 1}, step {step} of {run.steps}.",
+                "Train again with a lower --lr, or --precision float32.",
+            )
+        run.state.sums["images"] += count
+        run.state.sums["loss"] += value * count
+        run.state.sums["wrong"] += float(wrong)
+    run.unseen.clear()
+
+
+def _note_bad(run: Run, batch: Batch) -> None:
+    """Name images that could not be read, once each; too many of them stop the run."""
+    new = tuple((file, reason) for file, reason in batch.bad if file not in run.bad)
+    if new:
+        run.bad.update(new)
+        report_bad(new, run.train.split)
+        refuse_many(tuple(run.bad.items()), len(run.train))
+
+
+def measure(run: Run, weights: Tensors | None = None) -> Tally:
+    """Errors on the validation images: of the run's network, or exactly (in float32) of the weights given."""
+    engine, exact = run.engine, weights is not None
+    if weights is not None:
+        engine.measured.load_state_dict(weights)
+    tally = Tally()
+    batches = validation_batches(
+        run.val,
+        lambda crops: normalise(crops, run.config.recipe),
+        batch=VALIDATION_BATCH,
+        workers=run.config.workers,
+    )
+    with Progress("validation", len(run.val), quiet=run.quiet) as progress:
+        for batch in batches:
+            if len(batch.targets):
+                (x,) = to_device((batch.images,), engine.device)
+                tally.add(engine.logits(x, exact=exact).cpu().numpy(), batch.targets)
+            tally.errors += len(batch.bad)
+            progress.advance(len(batch.targets))
+    return tally
+
+
+def close_epoch(run: Run, tally: Tally) -> None:
+    """Write the epoch's row, the best weights and the state; then what is made from them."""
+    state, sums = run.state, run.state.sums
+    rate = learning_rate(run.config.preset, (state.epoch + 1) * run.steps - 1, run.steps * run.config.preset.epochs)
+    row = {
+        "epoch": state.epoch + 1,
+        "train_loss": sums["loss"] / sums["images"],
+        "train_top1_error": 100 * sums["wrong"] / sums["images"],
+        "val_top1_error": tally.top1_error,
+        "val_top5_error": tally.top5_error,
+        "learning_rate": rate,
+        "images_per_second": sums["images"] / sums["seconds"],
+        "data_wait": sums["waited"] / sums["seconds"],
+        "seconds": sums["seconds"],
+    }
+    state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+    state.rows.append(row)
+    run.engine.put(state)
+    if state.best_error is None or tally.top1_error < state.best_error:
+        state.best_error, state.best_epoch = tally.top1_error, state.epoch
+        state.best = state.average or state.network
+    checkpoint.save(state, run.folder)
+    outputs.write(run.folder, run.config, state)
+    if not run.quiet:
+        print(_line(row, run), file=sys.stderr)
+
+
+def _line(row: dict[str, float], run: Run) -> str:
+    best = " best" if run.state.best_epoch == run.state.epoch else ""
+    return (
+        f"epoch {row['epoch']}/{run.config.preset.epochs}: loss {row['train_loss']:.3f}, "
+        f"train error {row['train_top1_error']:.2f} %, validation error {row['val_top1_error']:.2f} % (top-5 "
+        f"{row['val_top5_error']:.2f} %), {row['images_per_second']:,.0f} images/s, "
+        f"{row['data_wait']:.1%} waiting for data{best}"
+    )

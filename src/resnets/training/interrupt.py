@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM during training: the step ends, the state is saved, then the process goes."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Stop:
+    """While open, the first SIGINT or SIGTERM only asks; `leave` then raises what the signal would have. A second one acts at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked = 0  # the signal's number
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = number
+        signal.signal(number, self._before[number])
+        print("stopping after this step; once more stops at once", file=sys.stderr)
+
+    def leave(self) -> None:
+        """End the run where a stop was asked for. The state must have been saved."""
+        if self.asked:
+            print(f"stopped; go on with: resnets train --resume {self.folder}", file=sys.stderr)
+            signal.raise_signal(self.asked)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

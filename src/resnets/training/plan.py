@@ -1,0 +1,130 @@
+"""What to train on what, settled before any work: the splits, the settings, the augmentation, the decoded images."""
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+
+from resnets import catalog
+from resnets.catalog import Architecture
+from resnets.data import augment
+from resnets.data.augment import Augmentation
+from resnets.data.folders import Split, fingerprint, read_training
+from resnets.data.pictures import Pictures, read_pictures
+from resnets.errors import ResNetsError
+from resnets.images import decode, prepare
+from resnets.training.config import Config, data_fingerprint, machine, recipe_for, settle_device, settle_precision
+from resnets.training.presets import Preset, preset_named
+
+Splits = tuple[Split, Split]
+
+
+def read_splits(data: Path, val_split: float | None, seed: int) -> tuple[Splits, str]:
+    """((training, validation), their fingerprint). No image is opened."""
+    splits = read_training(data, val_split, seed)
+    return splits, data_fingerprint(*(fingerprint(split) for split in splits))
+
+
+def plan(
+    data: Path,
+    preset: str | None = None,
+    *,
+    architecture: str | Architecture | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    workers: int | None = None,
+    compile: bool = False,
+    val_split: float | None = None,
+    **changes: Any,
+) -> tuple[Config, Splits]:
+    """The settings of a new run. `changes` replace fields of the preset; None leaves them.
+
+    The preset defaults by the network's stem: fb-cifar for CIFAR networks, fb-imagenet for the others.
+    """
+    if preset is None:
+        if architecture is None:
+            raise ResNetsError("Nothing says what to train.", "Give --architecture or --preset.")
+        preset = "fb-cifar" if _found(architecture).cifar_stem else "fb-imagenet"
+    chosen = preset_named(preset, **changes)
+    wanted = architecture or chosen.architecture
+    splits, digest = read_splits(data, val_split, seed)
+    classes = splits[0].classes
+    network = replace(_found(wanted), classes=len(classes))
+    _refuse_misfit(network, chosen)
+    device = settle_device(device)
+    cores = _cores()
+    config = Config(
+        data=str(data.resolve()),
+        name=wanted if isinstance(wanted, str) else "custom",
+        architecture=network,
+        preset=chosen,
+        recipe=recipe_for(network, chosen.crop),
+        seed=seed,
+        device=device,
+        precision=settle_precision(precision, device),
+        threads=threads or cores,
+        workers=workers or max(1, cores - 1 if device == "cpu" else cores),
+        compile=compile,
+        val_split=val_split,
+        classes=classes,
+        train_images=len(splits[0]),
+        val_images=len(splits[1]),
+        fingerprint=digest,
+        machine=machine(),
+    )
+    return config, splits
+
+
+def _found(architecture: str | Architecture) -> Architecture:
+    return catalog.find(architecture) if isinstance(architecture, str) else architecture
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _refuse_misfit(network: Architecture, preset: Preset) -> None:
+    if network.classes < 2:
+        raise ResNetsError("There is only one class: nothing can be told apart.", "Add folders of other classes.")
+    if preset.pad is not None and not network.cifar_stem:
+        raise ResNetsError(
+            f"Preset {preset.name} trains on whole small images, and this network is for photographs.",
+            "Use a preset for photographs, such as fb-imagenet, or a CIFAR network.",
+        )
+
+
+def augmentation(config: Config) -> Augmentation:
+    """The preset's augmentation, in fb.resnet.torch's order: crop, colours, flip; then what others added."""
+    preset, recipe = config.preset, config.recipe
+    mean = tuple(round(m / recipe.scale) for m in recipe.mean)
+    if preset.pad is not None:
+        parts = [augment.random_crop(preset.crop, preset.pad, mean)]
+    else:
+        parts = [augment.random_resized_crop(preset.crop, preset.smallest_area)]
+    if preset.jitter:
+        parts.append(augment.colour_jitter(preset.jitter))
+    if preset.lighting:
+        parts.append(augment.lighting(preset.lighting))
+    if preset.flip:
+        parts.append(augment.random_flip())
+    if preset.cutout:
+        parts.append(augment.cutout(preset.cutout, mean))
+    return augment.compose(parts)
+
+
+def read_data(config: Config, splits: Splits, *, quiet: bool) -> tuple[Pictures, Pictures]:
+    """Both splits decoded: training images whole, validation images as the recipe's crops."""
+    recipe = config.recipe
+    load = partial(decode, exif=recipe.exif, alpha=recipe.alpha)
+    small = config.preset.pad is not None  # padded crops need images of one size: the recipe's
+
+    def crop(path: Path) -> Any:
+        return prepare(load(path), recipe)[0]
+
+    train = read_pictures(splits[0], crop if small else load, label="reading training images", quiet=quiet)
+    val = read_pictures(splits[1], crop, label="reading validation images", quiet=quiet)
+    return train, val
