@@ -1,11 +1,16 @@
 """Logits and labels go in; top-1 and top-5 errors with 95 % intervals come out. NumPy alone: torch and ONNX are scored alike."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from resnets.card import Label
+from resnets.errors import ResNetsError
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
@@ -59,6 +64,13 @@ class Tally:
         self._seen += np.bincount(labels, minlength=k)
         self._wrong += np.bincount(labels[rank > 0], minlength=k)
 
+    def take(self, logits: NDArray[Any] | None, label: int) -> None:
+        """One image: its logits [k], or None where it could not be read."""
+        if logits is None:
+            self.errors += 1
+        else:
+            self.add(logits[None], [label])
+
     @property
     def top1_error(self) -> float:
         """Percent of images whose first answer is wrong; NaN before any image."""
@@ -82,3 +94,35 @@ class Tally:
     def classes(self) -> list[tuple[int, int]]:
         """(images, wrong first answers) of every class, by class number."""
         return list(zip(self._seen.tolist(), self._wrong.tolist(), strict=True))
+
+
+def match(folders: Sequence[str], labels: Sequence[Label], whose: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Class number of each folder, by the label's id, then its name; and the ids of labels that have no folder.
+
+    Never by position. Raises ResNetsError that lists every folder which is no label, is two labels' name, or twins another.
+    """
+    ids = {label.id: i for i, label in enumerate(labels)}
+    names: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        names.setdefault(label.name, []).append(i)
+    found = [[ids[folder]] if folder in ids else names.get(folder, []) for folder in folders]
+    unknown = [folder for folder, numbers in zip(folders, found, strict=True) if not numbers]
+    double = [folder for folder, numbers in zip(folders, found, strict=True) if len(numbers) > 1]
+    taken = Counter(numbers[0] for numbers in found if len(numbers) == 1)
+    twins = [
+        folder for folder, numbers in zip(folders, found, strict=True) if len(numbers) == 1 and taken[numbers[0]] > 1
+    ]
+    missing = [label.id for i, label in enumerate(labels) if i not in taken]
+    groups = (("no class of the model", unknown), ("the name of several classes", double), ("one class twice", twins))
+    wrong = [f"{some(folders)} ({len(folders)}: {what})" for what, folders in groups if folders]
+    if wrong:
+        raise ResNetsError(
+            f"Folders do not match the classes of {whose}: {'; '.join(wrong)}; classes without a folder: {some(missing) or 'none'}.",
+            "Call each folder by its class's id, or choose the labels with --labels.",
+        )
+    return np.array([numbers[0] for numbers in found], np.int64), missing
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -249,7 +249,8 @@ def normalise(array: "NDArray[np.uint8] | NDArray[np.float32]", recipe: Recipe) 
     n, h, w, channels = array.shape
     if channels != len(recipe.mean):
         raise ResNetsError(
-            f"The recipe normalises {len(recipe.mean)} channels, and the image has {channels}.", "Use the model's own recipe."
+            f"The recipe normalises {len(recipe.mean)} channels, and the image has {channels}.",
+            "Use the model's own recipe.",
         )
     factors, offsets = _affine(recipe)
     out = np.empty((n, channels, h, w), np.float32)

@@ -1,0 +1,288 @@
+"""A model and images go in; predictions, features and logits come out. `Classifier.run` is the only batch loop there is."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.card import Card, Label, Recipe, recipe_named
+from resnets.engines.table import Session, opener
+from resnets.errors import ResNetsError
+from resnets.images import ImageError, normalise, open_image, prepare
+from resnets.parallel import in_order
+from resnets.weights import files
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Item = "str | os.PathLike[str] | bytes | Image | NDArray[np.uint8]"
+Floats = NDArray[np.float32]
+
+# Input pixels a thread runs at once: 4 images of 224 x 224, 16 of 32 x 32. More brought no speed, and takes memory.
+BATCH_PIXELS = 1 << 18
+MOST = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and how probable it is, from 0 to 1. `id` is None where the model has no labels."""
+
+    index: int | None
+    id: str | None
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of item number `index`: `outputs` by name, each without its batch axis, or one sentence in `error`."""
+
+    index: int
+    item: Any
+    outputs: dict[str, Floats] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The path as it was given; `-` for what had none."""
+        return os.fspath(self.item) if isinstance(self.item, str | os.PathLike) else "-"
+
+    @property
+    def logits(self) -> Floats:
+        """The network's scores [k]."""
+        return self.outputs["logits"]
+
+
+def softmax(logits: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities along the last axis, computed in float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def top(
+    logits: NDArray[Any],
+    labels: Sequence[Label] | None,
+    k: int = 5,
+    *,
+    temperature: float = 1.0,
+    output: str = "logits",
+) -> list[Prediction]:
+    """The k most probable classes of one image's `logits` [classes], best first; equal ones by class number.
+
+    `output` "probabilities" says that the values are probabilities already. `k` above the number of classes gives them all.
+    """
+    if logits.ndim != 1:
+        raise ResNetsError(
+            f"`top` wants the logits of one image, [classes], not {list(logits.shape)}.", "Pass one row at a time."
+        )
+    _check_labels(labels, len(logits))
+    probabilities = softmax(logits, temperature) if output == "logits" else logits
+    best = np.argsort(-probabilities, kind="stable")[: max(k, 0)]
+    return [
+        Prediction(
+            int(i), labels[i].id if labels else None, labels[i].name if labels else str(i), float(probabilities[i])
+        )
+        for i in best
+    ]
+
+
+def cores() -> int:
+    """Processors that this process may use: its affinity, and the quota of its control group."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return allowed
+
+
+class Classifier:
+    """A model opened for use.
+
+    `name_or_path`: a bundled model's name or a file; None is the bundled default. `recipe` and `labels` stand in for the
+    card's: a recipe's name or a Recipe; a shipped list's name, a file or Labels. `threads` (default: all cores) work on
+    many images at once, or together on a single one. Raises ResNetsError for what is no model.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path | None = None,
+        engine: str = "onnxruntime",
+        recipe: str | Recipe | None = None,
+        labels: str | Path | Sequence[Label] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.path = files.resolve(name_or_path)
+        self.threads = threads or cores()
+        self._open = opener(engine)
+        card, model = files.runnable(self.path)
+        self.card = _completed(card or Card(self.path.stem, None), recipe, labels)
+        self._unopened: bytes | None = model
+        self._sessions: dict[tuple[int, tuple[str, ...]], Session] = {}
+        self._opening = threading.Lock()
+
+    def run(self, items: Iterable[Any], *, crops: int = 1, outputs: Sequence[str] = ("logits",)) -> Iterator[Row]:
+        """A Row for every item, in order: paths, bytes of files, Pillow images or uint8 arrays, from any iterable.
+
+        `crops`: 1, 2 (with the mirror image) or 10, over which the outputs are averaged; fb.resnet.torch adds up the
+        logits of ten crops, which ranks alike. An image that cannot be used gives a Row with `error`, never an
+        exception. A bounded number of items is drawn ahead, so `items` may be endless; drawing happens in other threads.
+        """
+        recipe = self.recipe
+        wanted = tuple(outputs)
+        if crops not in (1, 2, 10):
+            raise ResNetsError(f"There is no way to take {crops} crops of an image.", "Use 1, 2 or 10.")
+        return self._rows(items, recipe, crops, wanted)
+
+    def _rows(self, items: Iterable[Any], recipe: Recipe, crops: int, wanted: tuple[str, ...]) -> Iterator[Row]:
+        source = iter(items)
+        head = [item for _, item in zip(range(2), source, strict=False)]
+        if not head:
+            return
+        # One image gets all cores; of many, each core has its own.
+        lanes, threads = (1, self.threads) if len(head) == 1 else (self.threads, 1)
+        session = self._session(threads, wanted)
+        batch = max(1, min(MOST, BATCH_PIXELS // recipe.crop**2) // crops)
+
+        def answer(first: int, chunk: list[Any]) -> list[Row]:
+            return self._answer(session, recipe, crops, wanted, first, chunk)
+
+        yield from in_order(answer, _chain(head, source), lanes, batch)
+
+    def _answer(
+        self, session: Session, recipe: Recipe, crops: int, wanted: tuple[str, ...], first: int, chunk: list[Any]
+    ) -> list[Row]:
+        """Decode, prepare and run a few items together; the bad ones are left out of the batch."""
+        prepared: list[NDArray[np.uint8]] = []
+        reasons: list[str | None] = []
+        for item in chunk:
+            try:
+                prepared.append(prepare(open_image(item, recipe.exif, recipe.alpha), recipe, crops))
+                reasons.append(None)
+            except ImageError as error:
+                reasons.append(error.problem)
+        found: dict[str, Floats] = {}
+        if prepared:
+            pixels = prepared[0] if len(prepared) == 1 else np.concatenate(prepared)
+            found = {
+                name: _over_crops(a, crops) for name, a in _outputs(session, normalise(pixels, recipe), wanted).items()
+            }
+        rows, at = [], 0
+        for index, (item, reason) in enumerate(zip(chunk, reasons, strict=True), first):
+            if reason is None:
+                mine = {name: array[at] for name, array in found.items()}
+                at += 1
+                finite = all(np.isfinite(array).all() for array in mine.values())
+                rows.append(Row(index, item, mine) if finite else Row(index, item, {}, NOT_FINITE))
+            else:
+                rows.append(Row(index, item, {}, reason))
+        return rows
+
+    def classify(self, image_or_images: Any, top: int = 5, crops: int = 1) -> Any:
+        """The `top` Predictions of one image, best first; of several images, a list of such lists.
+
+        Raises ImageError for an image that cannot be used: `run` gives an error row instead.
+        """
+        if is_one(image_or_images):
+            return self.predictions(next(self._good([image_or_images], crops, "logits")), top)
+        return [self.predictions(logits, top) for logits in self._good(image_or_images, crops, "logits")]
+
+    def features(self, images: Any, crops: int = 1) -> Floats:
+        """Pooled features of one or several images: float32 [n, c]. Raises ImageError for an image that cannot be used."""
+        return np.stack(list(self._good([images] if is_one(images) else images, crops, "features")))
+
+    def _good(self, items: Iterable[Any], crops: int, output: str) -> Iterator[Floats]:
+        for row in self.run(items, crops=crops, outputs=(output,)):
+            if row.error is not None:
+                raise ImageError(f"{row.file if row.file != '-' else f'Image {row.index}'}: {row.error}")
+            yield row.outputs[output]
+
+    def predictions(self, logits: NDArray[Any], k: int = 5) -> list[Prediction]:
+        """`top` with this model's labels, temperature and kind of output."""
+        return top(logits, self.card.labels, k, temperature=self.card.temperature, output=self.card.output)
+
+    def logits(self, x: Floats) -> Floats:
+        """Ready tensors, float32 [n, c, h, w], normalised → logits [n, classes]."""
+        return _outputs(self._session(self.threads, ("logits",)), np.ascontiguousarray(x, np.float32), ("logits",))[
+            "logits"
+        ]
+
+    def pooled(self, x: Floats) -> Floats:
+        """Ready tensors, float32 [n, c, h, w], normalised → pooled features [n, c]."""
+        return _outputs(self._session(self.threads, ("features",)), np.ascontiguousarray(x, np.float32), ("features",))[
+            "features"
+        ]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe in use. Raises ResNetsError where neither the card nor the caller has named one."""
+        if self.card.recipe is None:
+            raise ResNetsError(
+                f"{self.path} does not say how its images are to be prepared.",
+                "Name the recipe that it was trained with.",
+            )
+        return self.card.recipe
+
+    def _session(self, threads: int, outputs: tuple[str, ...]) -> Session:
+        added = tuple(name for name in outputs if name != "logits")
+        with self._opening:
+            if (threads, added) not in self._sessions:
+                model = (
+                    self._unopened if self._unopened is not None and not added else files.runnable(self.path, added)[1]
+                )
+                self._sessions[threads, added] = self._open(model, threads)
+                self._unopened = None
+            return self._sessions[threads, added]
+
+
+NOT_FINITE = "The network's answer is not a finite number."
+
+
+def _completed(card: Card, recipe: str | Recipe | None, labels: str | Path | Sequence[Label] | None) -> Card:
+    if isinstance(recipe, str):
+        recipe = recipe_named(recipe)
+    if isinstance(labels, str | Path):
+        from resnets.labels import lists
+
+        labels = lists.read(labels)
+    return replace(card, recipe=recipe or card.recipe, labels=tuple(labels) if labels is not None else card.labels)
+
+
+def _check_labels(labels: Sequence[Label] | None, classes: int) -> None:
+    if labels is not None and len(labels) != classes:
+        raise ResNetsError(
+            f"There are {len(labels)} labels, but the network has {classes} classes.",
+            "Use the list that the network was trained with.",
+        )
+
+
+def _outputs(session: Session, x: Floats, wanted: tuple[str, ...]) -> dict[str, Floats]:
+    # A foreign graph calls its only output what it likes.
+    names = tuple(session.outputs[0] if name == "logits" and name not in session.outputs else name for name in wanted)
+    found = session.run(x, names)
+    return {
+        name: found[theirs].reshape(len(x), -1) if name == "logits" else found[theirs]
+        for name, theirs in zip(wanted, names)
+    }
+
+
+def _over_crops(array: Floats, crops: int) -> Floats:
+    return array if crops == 1 else array.reshape(-1, crops, *array.shape[1:]).mean(axis=1)
+
+
+def _chain(head: list[Any], source: Iterator[Any]) -> Iterator[Any]:
+    yield from head
+    yield from source
+
+
+def is_one(value: Any) -> bool:
+    """Is this one image, rather than several?"""
+    if isinstance(value, np.ndarray):
+        return value.ndim < 4
+    return isinstance(value, str | bytes | os.PathLike) or hasattr(value, "getexif")

@@ -1,0 +1,113 @@
+"""What `evaluate` reads and reports: labelled folders go in, images with class numbers come out; a tally becomes JSON and text."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.card import Card, describe
+from resnets.classify import Classifier
+from resnets.data.folders import VALIDATION_NAMES, Split, find_validation, read_split
+from resnets.errors import ResNetsError
+from resnets.evaluate import Tally, match, some
+
+
+def labelled(data: Path, card: Card) -> tuple[Split, NDArray[np.int64], list[str]]:
+    """The images under DATA, the model's class number of each, and the ids of the model's classes that have no folder.
+
+    Raises ResNetsError, before any image is read, for folders that do not match the model's labels.
+    """
+    if card.labels is None:
+        raise ResNetsError(
+            f"The model {card.name} has no labels, so that folders cannot be matched with its classes.",
+            "Name them with --labels.",
+        )
+    split = read_split(split_of(data))
+    numbers, missing = match(split.classes, card.labels, card.name)
+    if split.ignored:
+        click.echo(f"passed over {split.ignored:,} files that are no images by their suffix", err=True)
+    if missing:
+        click.echo(
+            f"no folder for {len(missing):,} of the model's {len(card.labels):,} classes: {some(missing)}", err=True
+        )
+    return split, numbers[split.targets], missing
+
+
+def split_of(data: Path) -> Path:
+    """DATA itself where it holds class folders; its val (valid, validation, test) where it is the root of a data set."""
+    if not data.is_dir():
+        raise ResNetsError(f"There is no folder {data}.", "Name a folder of class folders.")
+    inside = {entry.name for entry in data.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    if "train" not in inside and not (inside and inside <= set(VALIDATION_NAMES)):
+        return data
+    found = find_validation(data)
+    if found is None:
+        raise ResNetsError(
+            f"{data} has a train folder, but none to measure on ({', '.join(VALIDATION_NAMES)}).",
+            f"Name the folder of class folders itself, for instance {data / 'train'}.",
+        )
+    return found
+
+
+def result(tally: Tally, classifier: Classifier, crops: int, data: Path, missing: list[str]) -> dict[str, Any]:
+    """What `evaluate --json` writes; percentages are null where no image could be read."""
+    labels = classifier.card.labels or ()
+    classes = [
+        {"id": label.id, "name": label.name, "images": seen, "top1_error": _percent(100 * wrong / seen)}
+        for label, (seen, wrong) in zip(labels, tally.classes(), strict=False)
+        if seen
+    ]
+    return {
+        "model": str(classifier.path),
+        "name": classifier.card.name,
+        "data": str(data),
+        "images": tally.images,
+        "errors": tally.errors,
+        "top1_error": _percent(tally.top1_error),
+        "top1_interval": [_percent(bound) for bound in tally.top1_interval] if tally.images else None,
+        "top5_error": _percent(tally.top5_error),
+        "top5_interval": [_percent(bound) for bound in tally.top5_interval] if tally.images else None,
+        "crops": crops,
+        "crop": classifier.recipe.crop,
+        "recipe": describe(classifier.recipe),
+        "missing_classes": missing,
+        "classes": classes,
+    }
+
+
+def _percent(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
+
+
+def text(found: dict[str, Any]) -> str:
+    """The result for people, never without its conditions."""
+    crops = {1: "1 crop", 2: "the centre crop and its mirror image"}.get(found["crops"], f"{found['crops']} crops")
+    head = f"{found['name']} on {found['data']}: {found['images']:,} images, {crops} of {found['crop']}, recipe {found['recipe']}"
+    if not found["images"]:
+        return head
+    rows = []
+    for k in ("top1", "top5"):
+        low, high = found[f"{k}_interval"]
+        rows.append(f"  top-{k[-1]} error  {found[f'{k}_error']:6.2f} %   (95 % interval {low:.2f} to {high:.2f})")
+    return "\n".join([head, *rows])
+
+
+def report(found: dict[str, Any], target: str | None) -> int:
+    """Print the result, or write it as JSON where `target` says; the exit status."""
+    click.echo(text(found), err=target == "-")
+    lines = json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+    if target == "-":
+        sys.stdout.buffer.write(lines.encode("utf-8", "backslashreplace"))
+    elif target is not None:
+        from resnets.files import whole
+
+        with whole(Path(target)) as file:
+            file.write(lines.encode("utf-8", "backslashreplace"))
+    if found["errors"]:
+        click.echo(f"{found['errors']:,} of {found['errors'] + found['images']:,} images could not be read", err=True)
+    return 1 if found["errors"] else 0

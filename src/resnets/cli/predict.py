@@ -1,0 +1,189 @@
+"""Verbs that use a model: classify images, and evaluate a model on labelled ones."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from resnets.errors import ResNetsError
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def _model_options(command: C) -> C:
+    """The options of every verb that opens a model."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print nothing but the results and errors."),
+        click.option("--threads", type=click.IntRange(1), help="Threads to use. Default: one for each core."),
+        click.option("--flip", is_flag=True, help="Average over the image and its mirror image."),
+        click.option(
+            "--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Crops to average over."
+        ),
+        click.option(
+            "--labels", help="Label list: imagenet-1k, cifar10, cifar100, or a file. Default: the model's own."
+        ),
+        click.option("--recipe", help="How pixels are prepared: resnets, torchvision, ... Default: the model's own."),
+        click.option("-m", "--model", help="A bundled model's name, or a file. Default: the bundled model."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("classify")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@_model_options
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Predictions to show for an image.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, help="Answer `unknown` below this probability.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), help="Default: by -o's suffix, or a table."
+)
+@click.option("-o", "--output", default="-", help="File to write, whole or not at all; - is stdout.")
+def classify_command(
+    images: tuple[str, ...], top: int, threshold: float, form: str | None, output: str, quiet: bool, **options: Any
+) -> int:
+    """Name what images show.
+
+    IMAGE is a file, a folder (searched for images, folders inside it too), a pattern, or - for stdin: an image, or a list
+    of paths, one a line. Exit status 1 says that some images could not be read; each of them has a row with its error.
+
+    \b
+    resnets classify photo.jpg
+    resnets classify holiday/ --top 1
+    resnets classify holiday/ --format jsonl -o names.jsonl -m runs/first/best.onnx
+    """
+    from resnets.cli.formats import FORMATS, HEADERS, below, encoded
+
+    form = form or _form_of(output)
+    classifier, crops = _classifier(options), _crops(options)
+    job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
+    with _sink(output) as out, job:
+        for row in classifier.run(job.items(), crops=crops):
+            predictions = below(classifier.predictions(row.logits, top), threshold) if row.error is None else []
+            header = "" if row.index else HEADERS[form]
+            out.write(encoded(header + FORMATS[form](row, predictions), form))
+            job.count(row.error)
+            if output == "-":
+                out.flush()
+        job.finish()
+    return job.report(quiet)
+
+
+def _form_of(output: str) -> str:
+    return {".csv": "csv", ".jsonl": "jsonl"}.get(Path(output).suffix.lower(), "table")
+
+
+def _crops(options: dict[str, Any]) -> int:
+    if options["flip"] and options["crops"] == "10":
+        raise ResNetsError("The ten crops include the mirror image already.", "Leave --flip out.")
+    return 2 if options["flip"] else int(options["crops"])
+
+
+def _classifier(options: dict[str, Any]) -> Any:
+    from resnets.card import RECIPES
+    from resnets.classify import Classifier
+
+    _quieten()
+    found = Classifier(options["model"], recipe=options["recipe"], labels=options["labels"], threads=options["threads"])
+    if found.card.recipe is None:
+        command = shlex.join(["resnets", *sys.argv[1:], "--recipe", "torchvision"])
+        raise ResNetsError(
+            f"{found.path} does not say how its images are to be prepared.",
+            f"Name the recipe it was trained with ({', '.join(RECIPES)}), for instance: {command}",
+        )
+    return found
+
+
+def _quieten() -> None:
+    import warnings
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # each image that matters gets a row with its error
+
+
+class _Job:
+    """The images of one command: drawn, counted, and reported on stderr at the end."""
+
+    def __init__(self, arguments: tuple[str, ...], quiet: bool) -> None:
+        from resnets.inputs import Passed, expand
+        from resnets.progress import Progress
+
+        self.passed = Passed()
+        self._items = expand(arguments, self.passed)
+        self.done = self.errors = 0
+        single = len(arguments) == 1 and arguments[0] != "-" and Path(arguments[0]).is_file()
+        self.progress = Progress("classify", None, quiet=quiet or single)
+
+    def __enter__(self) -> None:
+        self.progress.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+    def items(self) -> Iterator[str | bytes]:
+        return self._items
+
+    def count(self, error: str | None) -> None:
+        self.done += 1
+        self.errors += error is not None
+        self.progress.advance()
+
+    def finish(self) -> None:
+        """Raises ResNetsError where there was nothing to do at all."""
+        if not self.done:
+            where = f" in {', '.join(self.passed.empty)}" if self.passed.empty else ""
+            others = f" ({self.passed.others:,} other files)" if self.passed.others else ""
+            raise ResNetsError(f"There are no images{where}{others}.", "Name image files, or folders that hold some.")
+
+    def report(self, quiet: bool) -> int:
+        """Tell what was passed over, and return the exit status."""
+        if not quiet:
+            if self.passed.others:
+                click.echo(f"passed over {self.passed.others:,} files that are no images by their suffix", err=True)
+            for folder in self.passed.empty:
+                click.echo(f"no images in {folder}", err=True)
+        if self.errors:
+            click.echo(f"{self.errors:,} of {self.done:,} images could not be read", err=True)
+        return 1 if self.errors else 0
+
+
+@contextmanager
+def _sink(output: str) -> Iterator[BinaryIO]:
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    from resnets.files import whole
+
+    with whole(Path(output)) as file:
+        yield file
+
+
+@click.command("evaluate")
+@click.argument("data", type=click.Path(path_type=Path))
+@_model_options
+@click.option("--json", "report", metavar="FILE", help="Write the result as JSON; - is stdout.")
+def evaluate_command(data: Path, report: str | None, quiet: bool, **options: Any) -> int:
+    """Measure the error of a model on DATA: a folder of class folders, or one with train and val (or test) in it.
+
+    Exit status 1 says that some images could not be read; they are counted as errors and are in no percentage.
+
+    \b
+    resnets evaluate cifar10-jpeg/test
+    resnets evaluate photos -m runs/first/best.onnx --crops 10 --json result.json
+    """
+    from resnets.cli import measure
+    from resnets.evaluate import Tally
+    from resnets.progress import Progress
+
+    classifier, crops = _classifier(options), _crops(options)
+    split, targets, missing = measure.labelled(data, classifier.card)
+    tally = Tally()
+    with Progress("evaluate", len(split), quiet=quiet) as progress:
+        for row in classifier.run((split.path(i) for i in range(len(split))), crops=crops):
+            tally.take(row.outputs.get("logits"), int(targets[row.index]))
+            if row.error is not None:
+                click.echo(f"{row.file}: {row.error}", err=True)
+            progress.advance()
+    return measure.report(measure.result(tally, classifier, crops, split.root, missing), report)
