@@ -1,0 +1,80 @@
+"""The code goes in, the generated parts of the documents come out, written in place.
+
+    python scripts/generate_docs.py
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; tests/test_docs.py fails on a stale one.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "resnets"
+DOCUMENTS = ("README.md", "ARCHITECTURE.md")
+DATA = {  # what the package holds beside Python
+    "bundled": "the model that is used without `-m`, with its card",
+    "labels": "imagenet-1k.txt, cifar10.txt, cifar100.txt: the shipped lists",
+    "photos": "small copies of the photographs in examples/",
+}
+
+
+def tree() -> str:
+    """Every module of the package with the first line of its docstring."""
+    lines = ["```", "src/resnets/"]
+    for path in sorted(SOURCE.rglob("*.py"), key=lambda p: (len(p.relative_to(SOURCE).parts) > 1, p)):
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        if text:
+            lines.append(f"  {path.relative_to(SOURCE).as_posix():<25} {text.splitlines()[0]}")
+    lines += [f"  {folder + '/':<25} (data) {what}" for folder, what in DATA.items()]
+    return "\n".join([*lines, "```"])
+
+
+def verbs() -> str:
+    """The table of verbs, from the command line's own."""
+    from resnets.cli.main import ALIASES, VERBS
+
+    also = {verb: alias for alias, verb in ALIASES.items()}
+    rows = [f"| `{verb}`{f' (`{also[verb]}`)' if verb in also else ''} | {line} |" for verb, (_, line) in VERBS.items()]
+    return "\n".join(["| verb | does |", "|---|---|", *rows])
+
+
+def bundled() -> str:
+    """What the bundled models' own cards say about them."""
+    from resnets.weights.files import load
+
+    files = sorted((SOURCE / "bundled").glob("*.onnx"))
+    if not files:
+        return "No model is bundled yet."
+    return "\n".join(_bundled(file.name, load(file).card.scores, file.stat().st_size) for file in files)
+
+
+def _bundled(name: str, scores: "tuple[dict[str, object], ...]", size: int) -> str:
+    lines = [f"`{name}` ({size / 1e6:.1f} MB)"]
+    for score in scores:
+        interval = score["top1_interval"]
+        assert isinstance(interval, list)
+        lines.append(
+            f"top-1 error {score['top1_error']:.2f} % (95 % interval {interval[0]:.2f} to {interval[1]:.2f}) on"
+            f" {score['images']:,} images of {score['data']}, {score['crops']} crop of {score['crop']} pixels"
+        )
+    return ": ".join(lines) + "."
+
+
+PARTS: dict[str, Callable[[], str]] = {"tree": tree, "verbs": verbs, "bundled": bundled}
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def refreshed(text: str) -> str:
+    """The document with every generated part as the code has it now."""
+    return _PART.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}\n{match[3]}", text)
+
+
+if __name__ == "__main__":
+    for document in (ROOT / name for name in DOCUMENTS):
+        new = refreshed(document.read_text("utf-8"))
+        if new != document.read_text("utf-8"):
+            document.write_text(new, "utf-8")
+            print(f"{document.name} written", file=sys.stderr)

@@ -1,0 +1,93 @@
+"""What is loaded when: never torch for prediction, nothing heavy for --help. Each check asks a fresh process."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnets.cli.main import VERBS
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "resnets"
+HEAVY = ("torch", "onnx", "onnxruntime", "matplotlib", "rich", "PIL", "yaml", "safetensors")
+TORCH_FREE = sorted(
+    "resnets." + path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
+    for path in SOURCE.rglob("*.py")
+    if path.stem != "__init__"
+    and path.parent.name not in ("models", "training")
+    and path.relative_to(SOURCE).as_posix() not in ("data/batches.py", "engines/torch.py")
+)
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="torch is not installed: it cannot load"
+)
+
+
+def loaded(code: str, *arguments: object, status: int = 0) -> set[str]:
+    """The top-level modules that a process has loaded after it ran the code. A crash is no answer: it raises."""
+    tail = "\nimport sys, json; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    command = [sys.executable, "-c", code + tail, *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == status, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+RUN = "import sys; from resnets.cli.main import run; assert run(sys.argv[1:]) == 0"
+
+
+def verb(*arguments: object) -> set[str]:
+    """The modules that one command line has loaded."""
+    return loaded(RUN, *arguments)
+
+
+@needs_torch
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_prediction_never_loads_torch(module):
+    assert "torch" not in loaded(f"import {module}")
+
+
+@needs_torch
+@pytest.mark.parametrize("module", ["resnets.models.builder", "resnets.training.loop"])
+def test_the_check_can_fail(module):
+    assert "torch" in loaded(f"import {module}")
+
+
+@needs_torch
+def test_using_every_torch_free_verb_never_loads_torch(tmp_path, photos, photo_data, tiny_model):
+    fresh, moved = tmp_path / "fresh.safetensors", tmp_path / "moved.onnx"
+    for line in (
+        ("list", "resnet20*"),
+        ("create", "resnet20-cifar", fresh, "--classes", 3),
+        ("convert", fresh, moved),
+        ("show", moved),
+        ("classify", "-m", tiny_model, photos["cat"], photos["camera"], "--format", "jsonl"),
+        ("evaluate", photo_data, "-m", tiny_model),
+    ):
+        assert "torch" not in verb(*line), line
+
+
+def test_one_photograph_loads_neither_onnx_nor_matplotlib(photos, tiny_model):
+    modules = verb("classify", "-m", tiny_model, photos["cat"])
+    assert "onnxruntime" in modules
+    assert not modules & {"torch", "onnx", "matplotlib"}
+
+
+@pytest.mark.parametrize("name", ["", *VERBS])
+def test_help_loads_nothing_heavy(name):
+    assert not verb(*filter(None, [name]), "--help") & {*HEAVY}
+
+
+def test_import_resnets_loads_nothing_of_its_rooms():
+    assert not loaded("import resnets; assert 'load' in dir(resnets)") & {*HEAVY, "numpy", "click"}
+
+
+def test_the_public_names_resolve():
+    import resnets
+
+    for name in resnets.__all__:
+        if name in ("create_model", "train"):
+            pytest.importorskip("torch")
+        assert callable(getattr(resnets, name))
+    with pytest.raises(AttributeError, match="no attribute 'utils'"):
+        resnets.utils  # noqa: B018
