@@ -1,11 +1,11 @@
-"""A model and images go in; predictions, features and logits come out. `Classifier.run` is the only batch loop there is."""
+"""A model and images go in, predictions, features, logits come out. `Classifier.run` is the one batch loop there is."""
 
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,6 @@ from resnets.images import ImageError, normalise, open_image, prepare
 from resnets.parallel import in_order
 from resnets.weights import files
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Item = "str | os.PathLike[str] | bytes | Image | NDArray[np.uint8]"
 Floats = NDArray[np.float32]
 
 # Input pixels a thread runs at once: 4 images of 224 x 224, 16 of 32 x 32. More brought no speed, and takes memory.
@@ -40,7 +36,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of item number `index`: `outputs` by name, each without its batch axis, or one sentence in `error`."""
+    """What became of item number `index`: `outputs` by name, without their batch axis, or one sentence in `error`."""
 
     index: int
     item: Any
@@ -75,7 +71,7 @@ def top(
 ) -> list[Prediction]:
     """The k most probable classes of one image's `logits` [classes], best first; equal ones by class number.
 
-    `output` "probabilities" says that the values are probabilities already. `k` above the number of classes gives them all.
+    `output` "probabilities" says that the values are probabilities already. A `k` above the classes gives all.
     """
     if logits.ndim != 1:
         raise ResNetsError(
@@ -105,9 +101,9 @@ def cores() -> int:
 class Classifier:
     """A model opened for use.
 
-    `name_or_path`: a bundled model's name or a file; None is the bundled default. `recipe` and `labels` stand in for the
-    card's: a recipe's name or a Recipe; a shipped list's name, a file or Labels. `threads` (default: all cores) work on
-    many images at once, or together on a single one. Raises ResNetsError for what is no model.
+    `name_or_path`: a bundled model's name or a file; None is the bundled default. `recipe`, `labels` stand in for the
+    card's: a recipe's name or a Recipe; a shipped list's name, a file or Labels. `threads` (default: all cores) work
+    on many images at once, or together on a single one. Raises ResNetsError for what is no model.
     """
 
     def __init__(
@@ -132,7 +128,7 @@ class Classifier:
 
         `crops`: 1, 2 (with the mirror image) or 10, over which the outputs are averaged; fb.resnet.torch adds up the
         logits of ten crops, which ranks alike. An image that cannot be used gives a Row with `error`, never an
-        exception. A bounded number of items is drawn ahead, so `items` may be endless; drawing happens in other threads.
+        exception. A bounded number of items is drawn ahead, so `items` may be endless; other threads draw them.
         """
         recipe = self.recipe
         wanted = tuple(outputs)
@@ -194,7 +190,7 @@ class Classifier:
         return [self.predictions(logits, top) for logits in self._good(image_or_images, crops, "logits")]
 
     def features(self, images: Any, crops: int = 1) -> Floats:
-        """Pooled features of one or several images: float32 [n, c]. Raises ImageError for an image that cannot be used."""
+        """Pooled features of one or several images: float32 [n, c]. Raises ImageError where one cannot be used."""
         return np.stack(list(self._good([images] if is_one(images) else images, crops, "features")))
 
     def _good(self, items: Iterable[Any], crops: int, output: str) -> Iterator[Floats]:

@@ -1,4 +1,4 @@
-"""Logits and labels go in; top-1 and top-5 errors with 95 % intervals come out. NumPy alone: torch and ONNX are scored alike."""
+"""Logits and labels go in; top-1 and top-5 errors with 95 % intervals come out. Torch and ONNX are scored alike."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,11 +20,12 @@ def ranks(logits: NDArray[Any], labels: ArrayLike) -> NDArray[np.int64]:
 
     `logits` [n, k], `labels` [n]. A row that holds NaN ranks its label last, so that a broken network is never right.
     """
-    labels = np.asarray(labels, np.int64)
-    own = logits[np.arange(len(logits)), labels][:, None]
-    before = np.arange(logits.shape[1]) < labels[:, None]
-    rank = ((logits > own) | ((logits == own) & before)).sum(axis=1)
-    return np.where(np.isnan(logits).any(axis=1), logits.shape[1], rank).astype(np.int64)
+    right = np.asarray(labels, np.int64)
+    own = logits[np.arange(len(logits)), right][:, None]
+    before = np.arange(logits.shape[1]) < right[:, None]
+    rank: NDArray[np.int64] = ((logits > own) | ((logits == own) & before)).sum(axis=1)
+    rank[np.isnan(logits).any(axis=1)] = logits.shape[1]
+    return rank
 
 
 def wilson(wrong: int, images: int) -> tuple[float, float]:
@@ -99,7 +100,7 @@ class Tally:
 def match(folders: Sequence[str], labels: Sequence[Label], whose: str) -> tuple[NDArray[np.int64], list[str]]:
     """Class number of each folder, by the label's id, then its name; and the ids of labels that have no folder.
 
-    Never by position. Raises ResNetsError that lists every folder which is no label, is two labels' name, or twins another.
+    Never by position. Raises ResNetsError that lists every folder that is no label, two labels' name, or one's twin.
     """
     ids = {label.id: i for i, label in enumerate(labels)}
     names: dict[str, list[int]] = {}
@@ -116,8 +117,9 @@ def match(folders: Sequence[str], labels: Sequence[Label], whose: str) -> tuple[
     groups = (("no class of the model", unknown), ("the name of several classes", double), ("one class twice", twins))
     wrong = [f"{some(folders)} ({len(folders)}: {what})" for what, folders in groups if folders]
     if wrong:
+        left = f"classes without a folder: {some(missing) or 'none'}"
         raise ResNetsError(
-            f"Folders do not match the classes of {whose}: {'; '.join(wrong)}; classes without a folder: {some(missing) or 'none'}.",
+            f"Folders do not match the classes of {whose}: {'; '.join(wrong)}; {left}.",
             "Call each folder by its class's id, or choose the labels with --labels.",
         )
     return np.array([numbers[0] for numbers in found], np.int64), missing

@@ -74,7 +74,7 @@ def decode(source: Source, *, exif: str = "apply", alpha: str = "white") -> Pixe
 
 
 def open_image(source: "Source | Image.Image | NDArray[Any]", exif: str = "apply", alpha: str = "white") -> Image.Image:
-    """`decode` before its pixels are copied into an array; takes a Pillow image and an array [h, w] or [h, w, c] too."""
+    """`decode` before its pixels become an array; takes a Pillow image and an array [h, w] or [h, w, c] too."""
     try:
         if isinstance(source, np.ndarray):
             return _rgb(_from_array(source), "array", alpha)
@@ -182,7 +182,7 @@ def _rgb(image: Image.Image, kind: str, alpha: str) -> Image.Image:
     if alpha == "white" and (image.mode.endswith(("A", "a")) or "transparency" in image.info):
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    # By way of RGBA, because Pillow complains about a palette whose transparency it is to forget; the colours are the same.
+    # By way of RGBA, because Pillow complains when it is to forget a palette's transparency; the colours are the same.
     return (image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image).convert("RGB")
 
 
@@ -245,7 +245,7 @@ def _corner(room: int, rounding: str) -> int:
 
 
 def normalise(array: "NDArray[np.uint8] | NDArray[np.float32]", recipe: Recipe) -> NDArray[np.float32]:
-    """Crops [n, h, w, 3] on 0-255, RGB → (x * scale - mean) / std, float32 [n, 3, h, w], contiguous, in the recipe's order."""
+    """RGB crops [n, h, w, 3] on 0-255 → (x * scale - mean) / std, float32 [n, 3, h, w], in the recipe's order."""
     n, h, w, channels = array.shape
     if channels != len(recipe.mean):
         raise ResNetsError(

@@ -61,7 +61,7 @@ def _of(path: str, passed: Passed) -> Iterator[str]:
 
 
 def walk(folder: str, passed: Passed, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """The images below a folder in byte order of their paths. One that cannot be listed is given itself, to be an error."""
+    """The images below a folder in byte order of their paths; a folder that cannot be listed itself, as an error."""
     try:
         found = os.stat(folder)
         with os.scandir(folder) as entries:

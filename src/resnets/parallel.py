@@ -1,4 +1,4 @@
-"""Items go in, what a function makes of them comes out in the same order; threads do the work, a bounded number ahead."""
+"""Items go in, what a function makes of them comes out in the same order; threads do the work, a bounded way ahead."""
 
 import queue
 import threading

@@ -16,7 +16,7 @@ Format = Callable[[Row, list[Prediction]], str]
 
 
 def table(row: Row, predictions: list[Prediction]) -> str:
-    """For people: the file, then a line with probability, bar and name for each prediction; one line where there is one."""
+    """For people: the file, then a line of probability, bar and name for each prediction; a single one in one line."""
     file = plain(row.file)
     if row.error is not None:
         return f"{file}\n  {styled('31', 'error')}  {plain(row.error)}\n\n"
@@ -83,7 +83,7 @@ HEADERS = {"table": "", "csv": CSV_HEADER, "jsonl": ""}
 
 
 def encoded(text: str, form: str) -> bytes:
-    """UTF-8 whatever the locale. A file name that is no UTF-8 keeps its bytes; in JSON, which has no bytes, it is escaped."""
+    """UTF-8 whatever the locale. A file name that is no UTF-8 keeps its bytes; JSON has no bytes: it is escaped."""
     return text.encode("utf-8", "backslashreplace" if form == "jsonl" else "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""What `evaluate` reads and reports: labelled folders go in, images with class numbers come out; a tally becomes JSON and text."""
+"""A folder goes in, its images with class numbers come out; a tally goes in, JSON and text of `evaluate` come out."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def labelled(data: Path, card: Card) -> tuple[Split, NDArray[np.int64], list[str
 
 
 def split_of(data: Path) -> Path:
-    """DATA itself where it holds class folders; its val (valid, validation, test) where it is the root of a data set."""
+    """DATA itself where it holds class folders; its val (valid, validation, test) where it is a data set's root."""
     if not data.is_dir():
         raise ResNetsError(f"There is no folder {data}.", "Name a folder of class folders.")
     inside = {entry.name for entry in data.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
@@ -87,7 +87,8 @@ def _percent(value: float) -> float | None:
 def text(found: dict[str, Any]) -> str:
     """The result for people, never without its conditions."""
     crops = {1: "1 crop", 2: "the centre crop and its mirror image"}.get(found["crops"], f"{found['crops']} crops")
-    head = f"{found['name']} on {found['data']}: {found['images']:,} images, {crops} of {found['crop']}, recipe {found['recipe']}"
+    conditions = f"{found['images']:,} images, {crops} of {found['crop']}, recipe {found['recipe']}"
+    head = f"{found['name']} on {found['data']}: {conditions}"
     if not found["images"]:
         return head
     rows = []

@@ -47,8 +47,8 @@ def classify_command(
 ) -> int:
     """Name what images show.
 
-    IMAGE is a file, a folder (searched for images, folders inside it too), a pattern, or - for stdin: an image, or a list
-    of paths, one a line. Exit status 1 says that some images could not be read; each of them has a row with its error.
+    IMAGE is a file, a folder (searched for images, in the folders inside it too), a pattern, or - for stdin: an image,
+    or a list of paths, one a line. Exit status 1: some images could not be read; each has a row with its error.
 
     \b
     resnets classify photo.jpg

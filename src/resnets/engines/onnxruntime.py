@@ -31,7 +31,7 @@ class Session:
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
 
     def run(self, x: NDArray[np.float32], outputs: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
-        """`x` float32 [n, c, h, w] → those outputs by name, [n, ...] each. Raises ResNetsError where the graph cannot take x."""
+        """`x` float32 [n, c, h, w] → those outputs, [n, ...] each. Raises ResNetsError where the graph refuses x."""
         fixed = self.shape[0] if self.shape and isinstance(self.shape[0], int) else None
         if fixed is None or fixed == len(x):
             return dict(zip(outputs, self._run(x, outputs), strict=True))
