@@ -1,8 +1,10 @@
 """A Model goes in, an ONNX graph comes out: one readable node a step, any opset from 7 to the newest that runs."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from resnets.catalog import Architecture
@@ -11,8 +13,8 @@ from resnets.network import INPUT, Step, feature_map, steps
 from resnets.weights.fold import fold as folded
 from resnets.weights.model import Model
 
-# opset: IR version of the onnx release that brought it. Both are always set, because the package's own defaults are newer
-# than what ONNX Runtime reads.
+# opset: IR version of the onnx release that brought it. Both are always set, because the package's own defaults are
+# newer than what ONNX Runtime reads.
 IR_VERSIONS = {
     7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10,
     23: 11, 24: 12, 25: 13, 26: 13,
@@ -24,9 +26,10 @@ EXTRA_OUTPUTS = ("features", "feature_map")
 def build(model: Model, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = ()) -> ModelProto:
     """The network as ONNX, without a card: input `data` [batch, channels, height, width], output `logits`.
 
-    Batch, height and width are free, from 32x32 up. `fold` folds batch norms into the convolutions before them. `outputs`
-    adds `features` [batch, n], pooled, and `feature_map` [batch, n, h, w], what the pooling reads; the two tensors carry
-    these names in every graph. Initializers have canonical names. Raises ResNetsError for an unknown opset or output.
+    Batch, height and width are free, from 32x32 up. `fold` folds batch norms into the convolutions before them.
+    `outputs` adds `features` [batch, n], pooled, and `feature_map` [batch, n, h, w], what the pooling reads; the two
+    tensors carry these names in every graph. Initializers have canonical names. Raises ResNetsError for an unknown
+    opset or output.
     """
     _check(opset, outputs)
     model = folded(model) if fold else model
@@ -53,10 +56,12 @@ def _check(opset: int, outputs: tuple[str, ...]) -> None:
         )
     odd = [name for name in outputs if name not in EXTRA_OUTPUTS]
     if odd:
-        raise ResNetsError(f"The network has no output {', '.join(map(repr, odd))}.", f"Use {' or '.join(EXTRA_OUTPUTS)}.")
+        raise ResNetsError(
+            f"The network has no output {', '.join(map(repr, odd))}.", f"Use {' or '.join(EXTRA_OUTPUTS)}."
+        )
 
 
-def _tensor(name: str, array: np.ndarray) -> TensorProto:  # type: ignore[type-arg]
+def _tensor(name: str, array: NDArray[Any]) -> TensorProto:
     kind = TensorProto.FLOAT if array.dtype == np.float32 else TensorProto.INT64
     raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     return helper.make_tensor(name, kind, array.shape, raw, raw=True)
@@ -89,7 +94,7 @@ def _nodes(plan: list[Step], map_step: str, opset: int) -> Iterator[tuple[NodePr
             yield helper.make_node(kind, [*reads, *arrays], [writes], step.name, **attributes), []
 
 
-def _operation(step: Step, opset: int) -> tuple[str, dict[str, object]]:
+def _operation(step: Step, opset: int) -> tuple[str, dict[str, Any]]:
     """ONNX's operator and its attributes for a step that is one node."""
     window = {"kernel_shape": [step.kernel] * 2, "strides": [step.stride] * 2}
     pads = {"pads": [step.padding] * 4}
@@ -111,14 +116,14 @@ def _operation(step: Step, opset: int) -> tuple[str, dict[str, object]]:
     raise AssertionError(step.op)
 
 
-def _ceil(step: Step, opset: int) -> dict[str, object]:
+def _ceil(step: Step, opset: int) -> dict[str, Any]:
     """Attributes that keep the last, incomplete window of an odd size and take its mean over what is there."""
     if step.kernel == 1:
         return {}
     if opset >= 10:
         return {"ceil_mode": 1, "count_include_pad": 0}
-    # Before opset 10 there is no ceil mode. One row and column at the end, left out of the mean, give ceil(n / 2) windows
-    # for even n (the extra one fills no window) and for odd n alike.
+    # Before opset 10 there is no ceil mode. One row and column at the end, left out of the mean, give ceil(n / 2)
+    # windows for even n (the extra one fills no window) and for odd n alike.
     return {"pads": [0, 0, step.kernel - 1, step.kernel - 1], "count_include_pad": 0}
 
 

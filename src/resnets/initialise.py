@@ -13,17 +13,17 @@ from resnets.catalog import Architecture, find
 from resnets.network import Shape, Step, steps
 from resnets.weights.model import Arrays, Model
 
-# In eval mode a fresh batch norm changes nothing, so each block adds its branch to its input: the root mean square grows
-# by up to sqrt(3) a block, and 128 blocks reach 2^101 of float32's 2^128. 1,001 and 1,202 layers have 333 and 600.
+# In eval mode a fresh batch norm changes nothing, so each block adds its branch to its input: the root mean square
+# grows by up to sqrt(3) a block. 128 blocks reach 2^101 of float32's 2^128; 1,001 and 1,202 layers have 333 and 600.
 MAX_PLAIN_BLOCKS = 128
 
 
 def initialise(architecture: Architecture, seed: int = 0) -> Arrays:
     """Fresh arrays by canonical name, float32, as fb.resnet.torch's models/resnet.lua draws them.
 
-    Convolutions N(0, sqrt(2 / (k k out))), which is He's fan-out; gammas and variances 1, betas, means and biases 0; the
-    classifier's weight U(-1/sqrt(in), 1/sqrt(in)). Each array has a random stream of its own, made of seed and name. Where
-    `branch_scale` is not 1, the last array of every branch is multiplied by it.
+    Convolutions N(0, sqrt(2 / (k k out))), which is He's fan-out; gammas and variances 1, betas, means and biases 0;
+    the classifier's weight U(-1/sqrt(in), 1/sqrt(in)). Each array has a random stream of its own, made of seed and
+    name. Where `branch_scale` is not 1, the last array of every branch is multiplied by it.
     """
     plan = steps(architecture)
     arrays = {name: _draw(step, name, shape, seed) for step in plan for name, shape in step.arrays}
@@ -44,7 +44,7 @@ def branch_scale(architecture: Architecture) -> float:
 
 
 def create(name: str, *, classes: int | None = None, labels: tuple[Label, ...] | None = None, seed: int = 0) -> Model:
-    """A freshly initialised model of a named architecture. `classes` defaults to the labels', else to the name's own."""
+    """A freshly initialised model of a named architecture. `classes`: else those of the labels, else the name's own."""
     architecture = find(name)
     wanted = classes if classes is not None else len(labels) if labels else architecture.classes
     architecture = replace(architecture, classes=wanted)

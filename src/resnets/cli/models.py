@@ -1,20 +1,71 @@
 """argv of the verbs that make, move and describe model files goes in; files and tables come out."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from resnets.card import Label, Recipe
+
 FILE = click.Path(path_type=Path, dir_okay=False)
+LABELS = click.option(
+    "--labels", "labels_from", metavar="LIST|FILE", help="A shipped list's name, or a file of labels."
+)
+RECIPE = click.option(
+    "--recipe", "recipe_name", metavar="NAME", help="How pixels are prepared: resnets, torchvision, ..."
+)
+OPSET = click.option("--opset", type=int, default=13, show_default=True, help="Of an .onnx file, 7 to 26.")
+JSON = click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - is stdout.")
 
 
-@click.command(short_help="Write a freshly initialised model.")
+def _labels(name_or_path: str | None) -> tuple[Label, ...] | None:
+    if name_or_path is None:
+        return None
+    from resnets.labels import lists
+
+    return lists.read(name_or_path)
+
+
+def _recipe(name: str | None) -> Recipe | None:
+    if name is None:
+        return None
+    from resnets.card import recipe_named
+
+    return recipe_named(name)
+
+
+def _given(**flags: Any) -> tuple[str, ...]:
+    return tuple(f"--{name} {value}" for name, value in flags.items() if value is not None)
+
+
+def _report(value: Any, text: str, json_to: str | None) -> None:
+    """`text` on stdout, or in its place the value as JSON; with a file's name both."""
+    import json
+
+    data = json.dumps(value, ensure_ascii=False, indent=2)
+    if json_to == "-":
+        click.echo(data)
+        return
+    if json_to:
+        from resnets.weights.files import write_whole
+
+        write_whole(Path(json_to), f"{data}\n".encode())
+    click.echo(text)
+
+
+@click.command()
 @click.argument("architecture")
 @click.argument("out", type=FILE)
-@click.option("--classes", type=click.IntRange(1), help="Classes; else those of the labels, else 1,000, or 10 for CIFAR names.")
-@click.option("--labels", "labels_from", help="A shipped list's name, or a file of labels.")
+@click.option("--classes", type=click.IntRange(1), help="Else those of the labels, else 1,000, or 10 for CIFAR names.")
+@LABELS
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--opset", type=int, default=13, show_default=True, help="Of an .onnx file: 7 to 26.")
-def create_command(architecture: str, out: Path, classes: int | None, labels_from: str | None, seed: int, opset: int) -> None:
+@OPSET
+def create_command(
+    architecture: str, out: Path, classes: int | None, labels_from: str | None, seed: int, opset: int
+) -> None:
     """Write a freshly initialised model of ARCHITECTURE to OUT (.onnx or .safetensors).
 
     \b
@@ -25,12 +76,122 @@ def create_command(architecture: str, out: Path, classes: int | None, labels_fro
     from resnets.weights.files import save
 
     model = save(create(architecture, classes=classes, labels=_labels(labels_from), seed=seed), out, opset=opset)
-    click.echo(f"{out}: {architecture}, {model.architecture.classes:,} classes, {parameters(model.architecture):,} parameters")
+    count = parameters(model.architecture)
+    click.echo(f"{out}: {architecture}, {model.architecture.classes:,} classes, {count:,} parameters, untrained")
 
 
-def _labels(name_or_path: str | None):  # type: ignore[no-untyped-def]
-    if name_or_path is None:
-        return None
-    from resnets.labels import lists
+@click.command()
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT", type=FILE)
+@OPSET
+@click.option("--fold", is_flag=True, help="Fold batch norms into the convolutions before them.")
+@click.option("--outputs", metavar="NAME,...", default="", help="More outputs of an .onnx file: features, feature_map.")
+@LABELS
+@RECIPE
+@JSON
+@click.option("--force", is_flag=True, help="Write OUT even where it would lose something, or differs.")
+def convert_command(
+    source: str,
+    target: Path,
+    opset: int,
+    fold: bool,
+    outputs: str,
+    labels_from: str | None,
+    recipe_name: str | None,
+    json_to: str | None,
+    force: bool,
+) -> int:
+    """Write the model IN in the format of OUT's suffix, and prove that it still computes the same.
 
-    return lists.read(name_or_path)
+    \b
+    resnets convert best.safetensors best.onnx --opset 17 --fold
+    """
+    from resnets.convert import convert, report
+    from resnets.weights.options import Options
+
+    done = convert(
+        source,
+        target,
+        Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip())),
+        fold=fold,
+        labels=_labels(labels_from),
+        recipe=_recipe(recipe_name),
+        given=_given(labels=labels_from, recipe=recipe_name),
+        force=force,
+    )
+    _report(*report(done, source, target), json_to)
+    return 0 if done.holds else 1
+
+
+@click.command()
+@click.argument("pattern", default="*")
+@JSON
+def list_command(pattern: str, json_to: str | None) -> None:
+    """List the architectures whose name matches PATTERN, with depth, parameters and multiplications for one image.
+
+    \b
+    resnets list "resnet50*"
+    """
+    from resnets.describe import architecture_table, architectures
+
+    rows = architectures(pattern)
+    _report(rows, architecture_table(rows), json_to)
+
+
+@click.command()
+@click.argument("model", metavar="FILE|NAME")
+@click.option("--layers", is_flag=True, help="One line for each step of the network.")
+@JSON
+def show_command(model: str, layers: bool, json_to: str | None) -> None:
+    """Show what a model file holds (card, parameters, inputs, outputs, digests) or what an architecture's name means.
+
+    \b
+    resnets show best.onnx --layers
+    """
+    from resnets.describe import describe, page
+
+    facts = describe(model, with_layers=layers)
+    _report(facts, page(facts), json_to)
+
+
+@click.group()
+def card_command() -> None:
+    """Change what a model says about itself, in a copy."""
+
+
+@card_command.command("set")
+@click.argument("model")
+@click.argument("out", type=FILE)
+@LABELS
+@RECIPE
+@click.option("--size", type=click.IntRange(1), help="Pixels of the recipe's resized side.")
+@click.option("--crop", type=click.IntRange(1), help="Pixels of the recipe's crop.")
+@click.option("--temperature", type=float, help="What logits are divided by before the softmax.")
+@click.option("--licence", help="The licence of the weights.")
+def set_command(
+    model: str,
+    out: Path,
+    labels_from: str | None,
+    recipe_name: str | None,
+    size: int | None,
+    crop: int | None,
+    temperature: float | None,
+    licence: str | None,
+) -> None:
+    """Write a copy of MODEL to OUT with those fields of its card changed; graph and arrays stay as they are.
+
+    \b
+    resnets card set best.onnx named.onnx --labels classes.txt --crop 256
+    """
+    from resnets.convert import recard
+
+    changes = {"temperature": temperature, "licence": licence, "size": size, "crop": crop}
+    recard(
+        model,
+        out,
+        labels=_labels(labels_from),
+        recipe=_recipe(recipe_name),
+        given=_given(labels=labels_from, recipe=recipe_name, size=size, crop=crop),
+        **changes,
+    )
+    click.echo(f"{out}: the model of {model} with another card")

@@ -3,6 +3,7 @@
 import difflib
 import mmap
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,17 +28,20 @@ MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalo
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file: how it is read, written, made ready for ONNX Runtime, and how its card alone is read."""
+    """One kind of file: how it is read, written, made ready for ONNX Runtime, and its card read and exchanged."""
 
     read: Callable[[Buffer, str], Model]
     write: Callable[[Model, Options], bytes]
     runnable: Callable[[Buffer, str, tuple[str, ...]], tuple[Card | None, bytes]]
     read_card: Callable[[Buffer, str], Card | None]
+    with_card: Callable[[Buffer, str, Card], bytes]
 
 
 FORMATS: dict[str, Format] = {
-    ".onnx": Format(onnx.read, onnx.write, onnx.runnable, onnx.read_card),
-    ".safetensors": Format(safetensors.read, safetensors.write, safetensors.runnable, safetensors.read_card),
+    ".onnx": Format(onnx.read, onnx.write, onnx.runnable, onnx.read_card, onnx.with_card),
+    ".safetensors": Format(
+        safetensors.read, safetensors.write, safetensors.runnable, safetensors.read_card, safetensors.with_card
+    ),
 }
 
 
@@ -48,32 +52,43 @@ def load(name_or_path: str | Path | None = None) -> Model:
 
 
 def save(
-    model: Model, path: str | Path, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = (), force: bool = False
+    model: Model,
+    path: str | Path,
+    *,
+    opset: int = 13,
+    fold: bool = False,
+    outputs: tuple[str, ...] = (),
+    force: bool = False,
 ) -> Model:
     """Write a model in the format of the suffix, whole or not at all, and return what was written.
 
-    `fold` folds batch norms into convolutions; `opset` and `outputs` (`features`, `feature_map`) concern .onnx. What is
-    about to be written is read back first: unless the same architecture and arrays come back nothing is written, but for
-    `force`. Raises ResNetsError for that, an unknown suffix, arrays that hold NaN or infinity, a folder that is missing.
+    `fold` folds batch norms into convolutions; `opset` and `outputs` (`features`, `feature_map`) concern .onnx. What
+    is about to be written is read back first: unless the same architecture and arrays come back nothing is written,
+    but for `force`. Raises ResNetsError for that, an unknown suffix, arrays with NaN or infinity, a missing folder.
     """
     path = Path(path)
-    written, data = encode(model, path, Options(opset, outputs), fold=fold, force=force)
+    written, data, _ = encode(model, path, Options(opset, outputs), fold=fold, force=force)
     write_whole(path, data)
     return written
 
 
-def encode(model: Model, path: Path, options: Options, *, fold: bool = False, force: bool = False) -> tuple[Model, bytes]:
-    """The model as it will be written at `path`, and the bytes of that file, read back and compared."""
+def encode(
+    model: Model, path: Path, options: Options, *, fold: bool = False, force: bool = False
+) -> tuple[Model, bytes, list[str]]:
+    """The model as it will be written at `path`, the bytes of that file, and the fields that reading it back loses."""
     form = format_of(path)
     model = sealed(folded(model) if fold else model)
     data = form.write(model, options)
     back = form.read(data, str(path))
-    lost = [name for name in ("architecture", "weights_sha256") if getattr(back.card, name) != getattr(model.card, name)]
+    lost = [
+        name for name in ("architecture", "weights_sha256") if getattr(back.card, name) != getattr(model.card, name)
+    ]
     if lost and not force:
         raise ResNetsError(
-            f"A {path.suffix} file cannot hold this model: it would lose {', '.join(lost)}.", "Choose another format, or use --force."
+            f"A {path.suffix} file cannot hold this model: it would lose {', '.join(lost)}.",
+            "Choose another format, or use --force.",
         )
-    return model, data
+    return model, data, lost
 
 
 def sealed(model: Model) -> Model:
@@ -100,7 +115,7 @@ def write_whole(path: Path, data: bytes) -> None:
 def runnable(path: str | Path, outputs: tuple[str, ...] = ()) -> tuple[Card | None, bytes]:
     """The card, or None, and the bytes of an ONNX model for ONNX Runtime, with `features` or `feature_map` on request.
 
-    An .onnx file is given as it is, checked but without importing the onnx package; of other formats the graph is built.
+    An .onnx file is given as it is, checked but without importing the onnx package; for others the graph is built.
     """
     path = Path(path)
     return format_of(path).runnable(contents(path), str(path), outputs)
@@ -132,7 +147,8 @@ def resolve(name_or_path: str | Path | None = None) -> Path:
     if path.is_dir():
         inside = [str(file) for file in sorted(path.iterdir()) if file.suffix in FORMATS]
         raise ResNetsError(
-            f"{name} is a folder, not a model file.", f"Use {' or '.join(inside)}." if inside else "Give a file inside it."
+            f"{name} is a folder, not a model file.",
+            f"Use {' or '.join(inside)}." if inside else "Give a file inside it.",
         )
     if os.path.lexists(path):
         return path
@@ -143,13 +159,17 @@ def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
     if name in catalog.ARCHITECTURES:
         return ResNetsError(
             f"{name} is an architecture, not a model: it has no weights.",
-            f"Use a model file or a bundled model ({', '.join(known) or 'none is installed'}); a fresh, untrained one is made by"
-            f" `resnets create {name} {name}.onnx`.",
+            f"Use a model file or a bundled model ({', '.join(known) or 'none is installed'}). A fresh, untrained"
+            f" one is made by `resnets create {name} {name}.onnx`.",
         )
     if path.suffix in FORMATS or path.parent != Path("."):
         return ResNetsError(f"There is no file {name}.", "Check the path.")
     near = difflib.get_close_matches(name, [*known, *catalog.ARCHITECTURES], n=2)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Bundled: {', '.join(known) or 'none'}; or give a path to a file."
+    hint = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"Bundled: {', '.join(known) or 'none'}; or give a path to a file."
+    )
     return ResNetsError(f"There is no model called {name!r}, and no file of that name.", hint)
 
 
@@ -183,13 +203,17 @@ def _opened(path: Path) -> Iterator[int]:
         # A pipe under a model's name would block for ever.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise ResNetsError(f"{path} cannot be read ({error.strerror}).", "Check the path and its permissions.") from error
+        raise ResNetsError(
+            f"{path} cannot be read ({error.strerror}).", "Check the path and its permissions."
+        ) from error
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ResNetsError(f"{path} is not a regular file.", "Give a model file.")
         if not 0 < status.st_size <= MAX_BYTES:
-            raise ResNetsError(f"{path} has {status.st_size:,} bytes, which no model has.", "Copy or download the file again.")
+            raise ResNetsError(
+                f"{path} has {status.st_size:,} bytes, which no model has.", "Copy or download the file again."
+            )
         _sniff(os.read(handle, 512), path)
         os.lseek(handle, 0, os.SEEK_SET)
         yield handle
@@ -197,16 +221,19 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(handle)
 
 
+_OTHER = (  # what a file begins with, what that is, what to do
+    (rb"version https://git-lfs", "a git-lfs pointer, not the model itself", "Fetch the model with `git lfs pull`."),
+    (rb"\s*<(!doctype|html|\?xml)", "a web page", "Download the file itself, not the page about it."),
+    (rb"PK\x03\x04", "a zip archive, as torch.save writes it", "Give a model that resnets has written."),
+    (rb"\x80[\x02-\x05]", "a pickle", "Give a model that resnets has written."),
+    (rb"\x1f\x8b\x08", "a gzip archive", "Unpack it first."),
+)
+
+
 def _sniff(head: bytes, path: Path) -> None:
     """Raises ResNetsError where a file's beginning shows that it is something else than its suffix says."""
     if head[8:9] == b"{":  # a .safetensors header; the length before it may look like anything
         return
-    for what, remedy, found in (
-        ("a git-lfs pointer, not the model itself", "Fetch the model with `git lfs pull`.", head.startswith(b"version https://git-lfs")),
-        ("a web page", "Download the file itself, not the page about it.", head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))),
-        ("a zip archive, as torch.save writes it", "Give a model that resnets has written.", head.startswith(b"PK\x03\x04")),
-        ("a pickle", "Give a model that resnets has written.", head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"),
-        ("a gzip archive", "Unpack it first.", head.startswith(b"\x1f\x8b\x08")),
-    ):  # fmt: skip
-        if found:
+    for pattern, what, remedy in _OTHER:
+        if re.match(pattern, head, re.IGNORECASE):
             raise ResNetsError(f"{path} is {what}.", remedy)

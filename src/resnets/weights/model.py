@@ -24,7 +24,7 @@ class Model:
 
 
 def digest(weights: Arrays) -> str:
-    """sha256 over canonical name, dtype, shape and bytes of every array in the order of names: the same in every format."""
+    """sha256 over name, dtype, shape and bytes of every array in the order of names: the same in every format."""
     sha = hashlib.sha256()
     for name in sorted(weights):
         array = np.ascontiguousarray(weights[name])
@@ -34,7 +34,7 @@ def digest(weights: Arrays) -> str:
 
 
 def fit(architecture: Architecture, weights: Arrays, source: str) -> Arrays:
-    """The arrays in the order of the network's steps. Raises ResNetsError that lists every mismatch at once, grouped."""
+    """The arrays in the order of the network's steps. Raises ResNetsError that lists every mismatch, grouped."""
     wanted = array_shapes(architecture)
     missing = [name for name in wanted if name not in weights]
     extra = [name for name in weights if name not in wanted]
@@ -54,7 +54,7 @@ def fit(architecture: Architecture, weights: Arrays, source: str) -> Arrays:
 
 
 def checked(card: Card | None, weights: Arrays, source: str) -> Model:
-    """The model that a file holds. Raises ResNetsError where card and arrays are missing, do not fit, or were changed."""
+    """The model that a file holds. Raises ResNetsError where the card is missing, arrays do not fit or were changed."""
     if card is None:
         raise ResNetsError(
             f"{source} has no card, so nothing says which network its arrays belong to.",
@@ -75,11 +75,12 @@ def verify(card: Card, weights: Arrays, source: str) -> None:
     odd = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if odd:
         raise ResNetsError(
-            f"{len(odd)} arrays of {source} hold NaN or infinity: {', '.join(odd)}.", "Use an earlier checkpoint of the training."
+            f"{len(odd)} arrays of {source} hold NaN or infinity: {', '.join(odd)}.",
+            "Use an earlier checkpoint of the training.",
         )
     if card.weights_sha256 is not None and digest(weights) != card.weights_sha256:
         raise ResNetsError(
-            f"The arrays of {source} are not the ones that its card was written for: the file is damaged, or another tool"
-            " changed it.",
+            f"The arrays of {source} are not the ones that its card was written for: the file is damaged, or another"
+            " tool changed it.",
             "Copy or download the file again.",
         )

@@ -26,9 +26,9 @@ def write(model: Model, options: Options) -> bytes:
     proto = build(model, opset=options.opset, outputs=options.outputs)
     graph = proto.graph.SerializeToString(deterministic=True)
     proto.ClearField("graph")
-    digest = property(GRAPH_KEY, hashlib.sha256(graph).hexdigest())
-    head = property(cards.KEY, cards.to_json(model.card)) + digest + proto.SerializeToString(deterministic=True)
-    return head + put(_GRAPH_FIELD, graph)
+    sha = property(GRAPH_KEY, hashlib.sha256(graph).hexdigest())
+    head = property(cards.KEY, cards.to_json(model.card)) + sha + proto.SerializeToString(deterministic=True)
+    return b"".join((head, put(_GRAPH_FIELD, graph)))
 
 
 def read(buffer: Buffer, source: str) -> Model:
@@ -55,7 +55,10 @@ def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> tuple[Car
         raise ResNetsError(
             f"The graph in {source} has no value called {' or '.join(odd)}.", "Use a model that resnets has written."
         )
-    return card, bytes(buffer) + b"".join(output(name, _shape(name, card)) for name in added)
+    # Without additions the file itself: joining would copy it.
+    return card, bytes(buffer) if not added else b"".join(
+        (buffer, *(output(name, _shape(name, card)) for name in added))
+    )
 
 
 def read_card(buffer: Buffer, source: str) -> Card | None:
@@ -63,8 +66,9 @@ def read_card(buffer: Buffer, source: str) -> Card | None:
     return _card(scan(buffer, source))
 
 
-def with_card(buffer: Buffer, card: Card) -> bytes:
+def with_card(buffer: Buffer, source: str, card: Card) -> bytes:
     """The same file with another card; the graph is not touched."""
+    read(buffer, source)
     return property(cards.KEY, cards.to_json(card)) + without_property(buffer, cards.KEY)
 
 
@@ -81,12 +85,14 @@ def _check_graph(buffer: Buffer, found: Scan, source: str) -> None:
     written = found.metadata.get(GRAPH_KEY)
     if written is not None and hashlib.sha256(memoryview(buffer)[slice(*found.graph)]).hexdigest() != written:
         raise ResNetsError(
-            f"The graph in {source} is not the one that was written there: the file is damaged, or another tool changed it.",
+            f"The graph in {source} is not the one that was written there: the file is damaged, or another tool"
+            " changed it.",
             f"Copy the file again, or remove its {cards.KEY} property to use the graph as it is.",
         )
 
 
 def _shape(name: str, card: Card | None) -> Dimensions:
-    assert card is not None and card.architecture is not None
+    assert card is not None
+    assert card.architecture is not None
     features = card.architecture.features
     return ("batch", features) if name == "features" else ("batch", features, "h", "w")

@@ -1,9 +1,11 @@
-"""A Model goes in, the bytes of a .safetensors file come out, and back; the header is ours, so that equal models are equal files.
+"""A Model goes in, the bytes of a .safetensors file come out, and back.
 
-https://huggingface.co/docs/safetensors has the format: eight bytes of header length, a JSON header, the arrays in a row.
+The format (https://huggingface.co/docs/safetensors): eight bytes of header length, a JSON header, the arrays in a row.
+The header is ours, its keys sorted, so that equal models are equal files.
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,8 @@ def write(model: Model, options: Options) -> bytes:
     """The whole file. Raises ResNetsError where outputs of a graph are asked for."""
     if options.outputs:
         raise ResNetsError(
-            "A .safetensors file holds arrays and no graph, so it cannot have more outputs.", "Write a .onnx file instead."
+            "A .safetensors file holds arrays and no graph, so it cannot have more outputs.",
+            "Write a .onnx file instead.",
         )
     header: dict[str, Any] = {_METADATA: {cards.KEY: cards.to_json(model.card), "format": "pt"}}
     at = 0
@@ -57,6 +60,11 @@ def read_card(buffer: Buffer, source: str) -> Card | None:
     """The card alone; None where the file has none."""
     header, _ = _header(buffer, source)
     return _card(header)
+
+
+def with_card(buffer: Buffer, source: str, card: Card) -> bytes:
+    """The same arrays with another card."""
+    return write(replace(read(buffer, source), card=card), Options())
 
 
 def _open(buffer: Buffer, source: str) -> tuple[Card | None, Arrays]:
@@ -99,7 +107,9 @@ def _arrays(buffer: Buffer, entries: dict[str, Any], begin: int, source: str) ->
     arrays = {}
     for (first, last, shape), name in spans:
         if first != at or last > len(buffer) - begin:
-            raise _damaged(source, f"array {name!r} should lie at bytes {first:,} to {last:,} of {len(buffer) - begin:,}")
+            raise _damaged(
+                source, f"array {name!r} should lie at bytes {first:,} to {last:,} of {len(buffer) - begin:,}"
+            )
         arrays[name] = np.frombuffer(buffer, "<f4", (last - first) // 4, begin + first).reshape(shape)
         at = last
     if at != len(buffer) - begin:
@@ -113,7 +123,9 @@ def _entry(name: str, entry: Any, source: str) -> tuple[int, int, tuple[int, ...
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(source, f"the header does not describe array {name!r}") from error
     if kind not in ITEM:
-        raise ResNetsError(f"Array {name!r} of {source} is {kind}, and resnets reads F32.", "Convert the arrays to float32.")
+        raise ResNetsError(
+            f"Array {name!r} of {source} is {kind}, and resnets reads F32.", "Convert the arrays to float32."
+        )
     if any(type(n) is not int or n < 0 for n in (*shape, first, last)) or len(shape) > 16:
         raise _damaged(source, f"the header gives array {name!r} a shape or place that is no whole number")
     size = ITEM[kind]
@@ -125,4 +137,6 @@ def _entry(name: str, entry: Any, source: str) -> tuple[int, int, tuple[int, ...
 
 
 def _damaged(source: str, how: str) -> ResNetsError:
-    return ResNetsError(f"{source} is truncated, damaged, or no .safetensors file: {how}.", "Copy or download the file again.")
+    return ResNetsError(
+        f"{source} is truncated, damaged, or no .safetensors file: {how}.", "Copy or download the file again."
+    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resnets.errors import ResNetsError
 from resnets.weights import wire
-from resnets.weights.wire import BYTES, Buffer, Damaged, Span, Value
+from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
 
 MAX_DEPTH = 16  # messages inside messages
 MAX_RANK = 16
@@ -35,7 +35,7 @@ CHILDREN: dict[str, dict[int, str]] = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """An initializer where it lies in the file: element type, shape, span of its bytes (empty: stored in another way)."""
+    """An initializer where it lies: element type, shape, span of its bytes (empty: stored in another way)."""
 
     kind: int
     shape: tuple[int, ...]
@@ -62,15 +62,15 @@ def scan(buffer: Buffer, source: str) -> Scan:
     """Read the structure of a whole ONNX file. Raises ResNetsError for one that is damaged or not self-contained."""
     try:
         found = _Walk(buffer).model()
-    except Damaged as error:
+    except DamagedError as error:
         raise ResNetsError(
             f"{source} is truncated, damaged, or not an ONNX model: {error}.", "Copy or download the file again."
         ) from error
     if found.external:
         names = ", ".join(found.external[:3]) + (", ..." if len(found.external) > 3 else "")
         raise ResNetsError(
-            f"{source} keeps {len(found.external)} of its tensors in other files ({names}), and resnets reads an ONNX model"
-            " only where it is one file.",
+            f"{source} keeps {len(found.external)} of its tensors in other files ({names}), and resnets reads an ONNX"
+            " model only where it is one file.",
             "Save it as one: onnx.save(onnx.load(path), new_path).",
         )
     return found
@@ -83,7 +83,7 @@ def array(buffer: Buffer, tensor: Tensor) -> NDArray[np.float32]:
 
 
 def output(name: str, shape: Dimensions) -> bytes:
-    """One more float output of the graph, as bytes to append to a file: protobuf merges a message given in two parts."""
+    """One more float output of the graph, as bytes to append to a file: protobuf merges a message in two parts."""
     dimensions = b"".join(wire.put(1, wire.put(1 if isinstance(n, int) else 2, n)) for n in shape)
     tensor_type = wire.put(1, FLOAT) + wire.put(2, dimensions)
     return wire.put(7, wire.put(12, wire.put(1, name) + wire.put(2, wire.put(1, tensor_type))))
@@ -102,7 +102,7 @@ def without_property(buffer: Buffer, key: str) -> bytes:
         if isinstance(value, int):
             parts.append(wire.put(number, value))
         elif kind == BYTES:
-            texts = dict((n, v) for n, _, v in reader.fields(value)) if number == 14 else {}
+            texts = {n: v for n, _, v in reader.fields(value)} if number == 14 else {}
             if 1 not in texts or reader.text(texts[1]) != key:
                 parts.append(wire.put(number, memoryview(buffer)[slice(*value)]))
     return b"".join(parts)
@@ -122,13 +122,13 @@ class _Walk(wire.Reader):
                 found.ir_version = wire.whole(value)
         for what, there in (("IR version", found.ir_version), ("graph", found.graph[1]), ("opset", found.opset)):
             if not there:
-                raise Damaged(f"it has no {what}")
+                raise DamagedError(f"it has no {what}")
         return found
 
     def message(self, kind: str, span: Span, depth: int) -> Iterator[tuple[int, Value]]:
         """The plain fields of a message; those that are messages are walked through on the way."""
         if depth > MAX_DEPTH:
-            raise Damaged(f"messages are nested more than {MAX_DEPTH} deep")
+            raise DamagedError(f"messages are nested more than {MAX_DEPTH} deep")
         children = CHILDREN[kind]
         for number, _, value in self.fields(span):
             child = children.get(number)
@@ -155,7 +155,7 @@ class _Walk(wire.Reader):
     def container(self, kind: str, span: Span, depth: int) -> None:
         if kind == "graph":
             if self.found.graph[1]:
-                raise Damaged("it has two graphs")
+                raise DamagedError("it has two graphs")
             self.found.graph = span
         self.found.nodes += kind == "node"
         for number, value in self.message(kind, span, depth):
@@ -166,7 +166,7 @@ class _Walk(wire.Reader):
         parts = {number: self.text(value) for number, _, value in self.fields(span) if number in (1, 2)}
         key = parts.get(1, "")
         if key in self.found.metadata:
-            raise Damaged(f"it has two properties {key!r}")
+            raise DamagedError(f"it has two properties {key!r}")
         self.found.metadata[key] = parts.get(2, "")
 
     def operators(self, span: Span) -> None:
@@ -195,10 +195,10 @@ class _Walk(wire.Reader):
         if external:
             self.found.external.append(name or "a constant without a name")
         elif len(shape) > MAX_RANK or (raw[1] and kind == FLOAT and prod(shape) * 4 != raw[1] - raw[0]):
-            raise Damaged(f"tensor {name!r} has {raw[1] - raw[0]:,} bytes for the shape {tuple(shape[:MAX_RANK])}")
+            raise DamagedError(f"tensor {name!r} has {raw[1] - raw[0]:,} bytes for the shape {tuple(shape[:MAX_RANK])}")
         elif kept:
             if name in self.found.tensors:
-                raise Damaged(f"it has two tensors {name!r}")
+                raise DamagedError(f"it has two tensors {name!r}")
             self.found.tensors[name] = Tensor(kind, tuple(shape), raw)
 
     def value_info(self, into: dict[str, Dimensions], span: Span) -> None:

@@ -1,7 +1,7 @@
 """Bytes of a protobuf message go in, its fields come out, and back: the wire format alone, without the onnx package.
 
-https://protobuf.dev/programming-guides/encoding/ describes it. Nothing is copied and nothing is allocated by a length that
-the bytes claim, and the number of fields is bounded, so that a hostile file costs no more than its size.
+https://protobuf.dev/programming-guides/encoding/ describes it. Nothing is copied and nothing is allocated by a length
+that the bytes claim, and the number of fields is bounded, so that a hostile file costs no more than its size.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ MAX_TEXT = 32 << 20  # bytes of one text
 NUMBER, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """The bytes contradict themselves; the message says how, to follow the file's name."""
 
 
@@ -26,16 +26,16 @@ class Reader:
         self.left = MAX_FIELDS
 
     def fields(self, span: Span) -> Iterator[tuple[int, int, Value]]:
-        """(number, wire type, value) of each field of the message that lies at `span`. Raises Damaged."""
+        """(number, wire type, value) of each field of the message that lies at `span`. Raises DamagedError."""
         at, end = span
         while at < end:
             self.left -= 1
             if self.left < 0:
-                raise Damaged(f"it has more than {MAX_FIELDS:,} fields")
+                raise DamagedError(f"it has more than {MAX_FIELDS:,} fields")
             tag, at = self.varint(at, end)
             number, wire = tag >> 3, tag & 7
             if number == 0:
-                raise Damaged(f"byte {at:,} is not the beginning of a field")
+                raise DamagedError(f"byte {at:,} is not the beginning of a field")
             if wire == NUMBER:
                 value, at = self.varint(at, end)
                 yield number, wire, value
@@ -45,9 +45,9 @@ class Reader:
             elif wire in (FIXED32, FIXED64):
                 length = 4 if wire == FIXED32 else 8
             else:
-                raise Damaged(f"byte {at:,} is not the beginning of a field")
+                raise DamagedError(f"byte {at:,} is not the beginning of a field")
             if length > end - at:
-                raise Damaged(f"a field at byte {at:,} claims {length:,} bytes, and {end - at:,} are left")
+                raise DamagedError(f"a field at byte {at:,} claims {length:,} bytes, and {end - at:,} are left")
             yield number, wire, (at, at + length)
             at += length
 
@@ -61,17 +61,17 @@ class Reader:
             if byte < 0x80:
                 return value & 0xFFFF_FFFF_FFFF_FFFF, at
             shift += 7
-        raise Damaged(f"a number at byte {at:,} does not end")
+        raise DamagedError(f"a number at byte {at:,} does not end")
 
     def text(self, value: Value) -> str:
         """A field's bytes as text."""
         start, end = span(value)
         if end - start > MAX_TEXT:
-            raise Damaged(f"a text has {end - start:,} bytes")
+            raise DamagedError(f"a text has {end - start:,} bytes")
         try:
             return str(bytes(self.buffer[start:end]), "utf-8")
         except UnicodeDecodeError:
-            raise Damaged(f"the text at byte {start:,} is not UTF-8") from None
+            raise DamagedError(f"the text at byte {start:,} is not UTF-8") from None
 
     def packed(self, value: Value) -> list[int]:
         """The numbers of a repeated field, of which `value` is one, or all in a row."""
@@ -88,14 +88,14 @@ class Reader:
 def whole(value: Value) -> int:
     """A field's value where a number is due."""
     if not isinstance(value, int):
-        raise Damaged("a text stands in place of a number")
+        raise DamagedError("a text stands in place of a number")
     return value
 
 
 def span(value: Value) -> Span:
     """A field's value where bytes are due."""
     if isinstance(value, int):
-        raise Damaged("a number stands in place of a text")
+        raise DamagedError("a number stands in place of a text")
     return value
 
 

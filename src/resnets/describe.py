@@ -1,0 +1,208 @@
+"""A model file or an architecture's name goes in; what `show` and `list` say about it comes out, as plain values."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resnets import card as cards
+from resnets.card import Card
+from resnets.catalog import ARCHITECTURES, Architecture, list_models, named, to_json
+from resnets.errors import ResNetsError
+from resnets.network import INPUT, depth, layers
+from resnets.weights import files
+from resnets.weights.scan import scan
+
+Facts = dict[str, Any]
+
+
+def architectures(pattern: str = "*") -> list[Facts]:
+    """One row for each architecture whose name matches: name, depth, parameters, MACs for one image of side `image`."""
+    names = list_models(pattern)
+    if not names:
+        raise ResNetsError(f"No architecture's name matches {pattern!r}.", "Run `resnets list` for all names.")
+    return [{"name": name, **network(ARCHITECTURES[name])} for name in names]
+
+
+def network(architecture: Architecture, side: int | None = None) -> Facts:
+    """Depth, parameters and MACs of a network for one square image of `side` pixels (224, or 32 for CIFAR stems)."""
+    side = side or (32 if architecture.cifar_stem else 224)
+    rows = layers(architecture, side, side)
+    return {
+        "depth": depth(architecture),
+        "parameters": sum(row.parameters for row in rows),
+        "macs": sum(row.macs for row in rows),
+        "image": side,
+        "classes": architecture.classes,
+    }
+
+
+def title(architecture: Architecture) -> str | None:
+    """The catalog's name of a network, folded or not; None where it has none."""
+    name = named(replace(architecture, batch_norm="standard"))
+    return f"{name}, batch norms folded" if name and architecture.batch_norm == "none" else name
+
+
+def layer_table(architecture: Architecture, side: int) -> list[Facts]:
+    """One row a step: name, op, shape of the output without the batch, parameters, MACs."""
+    return [
+        {
+            "name": row.step.name,
+            "op": row.step.op,
+            "output": list(row.output),
+            "parameters": row.parameters,
+            "macs": row.macs,
+        }
+        for row in layers(architecture, side, side)
+    ]
+
+
+def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
+    """What is known of a model file, a bundled model, or, where no file has that name, an architecture.
+
+    Raises ResNetsError for a file that is damaged: its arrays are read and compared with the card.
+    """
+    if name_or_path in ARCHITECTURES and name_or_path not in files.bundled() and not Path(name_or_path).exists():
+        architecture = ARCHITECTURES[name_or_path]
+        facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
+        return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
+    path = files.resolve(name_or_path)
+    data = files.contents(path)
+    card = files.format_of(path).read_card(data, str(path))
+    facts = {
+        "file": str(path),
+        "bytes": len(data),
+        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),  # what the ONNX zoo's notebooks compare
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "card": json.loads(cards.to_json(card)) if card else None,
+        **_graph(path, data, card),
+    }
+    if card is None or card.architecture is None:
+        return facts
+    files.load(path)
+    side = card.recipe.crop if card.recipe else None
+    facts |= {"architecture": title(card.architecture), **network(card.architecture, side)}
+    return {**facts, "layers": layer_table(card.architecture, facts["image"])} if with_layers else facts
+
+
+def _graph(path: Path, data: bytes, card: Card | None) -> Facts:
+    """Inputs and outputs with their shapes, and of an .onnx file its opset, IR version and nodes."""
+    if path.suffix.lower() == ".onnx":
+        found = scan(data, str(path))
+        inputs = {name: list(shape) for name, shape in found.inputs.items() if name not in found.tensors}
+        outputs = {name: list(shape) for name, shape in found.outputs.items()}
+        return {
+            "inputs": inputs,
+            "outputs": outputs,
+            "opset": found.opset,
+            "ir_version": found.ir_version,
+            "nodes": found.nodes,
+        }
+    if card is None or card.architecture is None:
+        return {"inputs": {}, "outputs": {}}
+    shape = ["batch", card.architecture.input_channels, "height", "width"]
+    return {"inputs": {INPUT: shape}, "outputs": {"logits": ["batch", card.architecture.classes]}}
+
+
+def architecture_table(rows: list[Facts]) -> str:
+    """The rows of `architectures` as aligned text."""
+    cells = [
+        (row["name"], str(row["depth"]), f"{row['parameters']:,}", _amount(row["macs"]), str(row["image"]))
+        for row in rows
+    ]
+    return table(("architecture", "depth", "parameters", "MACs", "image"), cells)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]], left: int = 1) -> str:
+    """Columns aligned, two spaces apart; the first `left` to the left, the others, being numbers, to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def page(facts: Facts) -> str:
+    """What `describe` found, as text for people: a name and a value on each line, then the layers."""
+    lines = [(name, text) for name, text in _lines(facts) if text]
+    width = max(len(name) for name, _ in lines)
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+    if "layers" not in facts:
+        return text
+    cells = [
+        (
+            row["name"],
+            row["op"],
+            "x".join(map(str, row["output"])),
+            f"{row['parameters']:,}" if row["parameters"] else "",
+            _amount(row["macs"]) if row["macs"] else "",
+        )
+        for row in facts["layers"]
+    ]
+    return f"{text}\n\n{table(('layer', 'operation', 'output', 'parameters', 'MACs'), cells, left=2)}"
+
+
+def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
+    card: Facts = facts.get("card") or {}
+    if "file" in facts:
+        yield "file", f"{facts['file']}, {facts['bytes']:,} bytes"
+        yield "name", card.get("name", "") if card else "(no card: a foreign model, which runs as it is)"
+    yield "architecture", facts.get("architecture") or ("not in the catalog" if card.get("architecture") else "")
+    if "depth" in facts:
+        yield "depth", f"{facts['depth']} layers"
+        yield "parameters", f"{facts['parameters']:,}"
+        yield "MACs", f"{facts['macs']:,} for an image of {facts['image']}x{facts['image']}"
+        yield "classes", f"{facts['classes']:,}"
+    yield from _card_lines(card)
+    for direction in ("inputs", "outputs"):
+        shapes = facts.get(direction, {}).items()
+        yield direction, ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in shapes)
+    if "opset" in facts:
+        yield "graph", f"{facts['nodes']:,} nodes, opset {facts['opset']}, IR {facts['ir_version']}"
+    yield "md5", facts.get("md5", "")
+    yield "sha256", facts.get("sha256", "")
+    for name, value in facts.get("fields", {}).items():
+        yield name, _words(value)
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _card_lines(card: Facts) -> Iterator[tuple[str, str]]:
+    if not card:
+        return
+    labels = card["labels"]
+    some = ", ".join(label["name"].split(",")[0] for label in labels[:4]) if labels else "none: classes are numbers"
+    yield "labels", f"{some}, ..." if labels and len(labels) > 4 else some
+    yield "recipe", cards.describe(cards.recipe_from_json(card["recipe"])) if card["recipe"] else "none"
+    yield "output", card["output"] + (f", temperature {card['temperature']:g}" if card["temperature"] != 1 else "")
+    for score in card["scores"]:
+        yield "score", _score(score)
+    yield "source", ", ".join(f"{name} {_words(value)}" for name, value in card["source"].items())
+    yield "licence", card["licence"] or "not stated"
+    yield "weights_sha256", card["weights_sha256"] or ""
+
+
+def _score(score: Facts) -> str:
+    """One line; a figure is never shown without its conditions."""
+    interval = score.get("top1_interval")
+    between = f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
+    conditions = ", ".join(
+        f"{name} {score[name]}" for name in ("data", "images", "crops", "crop", "date") if name in score
+    )
+    return f"top-1 error {score.get('top1_error', float('nan')):.2f} %{between}: {conditions}"
+
+
+def _amount(count: int) -> str:
+    """Three digits and a unit: 4.09 G."""
+    for unit, size in (("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)):
+        if count >= size:
+            value = count / size
+            return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return str(count)
