@@ -20,11 +20,12 @@ MAY_IMPORT = {
     "errors": "",
     "progress": "",
     "parallel": "",
-    "evaluate": "",
+    "values": "",
+    "evaluate": "errors",
     "files": "errors",
-    "catalog": "errors",
+    "catalog": "errors values",
     "network": "catalog errors",
-    "card": "catalog errors",
+    "card": "catalog errors values",
     "labels": "card errors",
     "images": "card errors",
     "inputs": "errors images",
@@ -40,9 +41,9 @@ MAY_IMPORT = {
     "data": "errors images progress",
     "plots": "errors files",
     "models": "catalog errors initialise network weights weights.model",
-    "training": "card catalog data errors evaluate files images models plots progress weights weights.model",
-    "cli": "card catalog classify convert describe errors evaluate files images initialise inputs labels network plots"
-    " progress training weights",
+    "training": "card catalog data errors evaluate files images models plots progress values weights weights.model",
+    "cli": "card catalog classify convert data describe errors evaluate files images initialise inputs labels network"
+    " plots progress training weights",
 }
 TORCH = ("models", "training", "data.batches", "engines.torch")  # and nothing else imports it
 
