@@ -1,4 +1,4 @@
-"""Residual networks for image classification: train, measure, classify, convert. Public names resolve when first used."""
+"""Residual networks for image classification: train, measure, classify, convert. Names resolve when first used."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnets.catalog import list_models as list_models
     from resnets.classify import Classifier as Classifier
+    from resnets.classify import top as top
     from resnets.images import normalise as normalise
     from resnets.images import prepare as prepare
-    from resnets.classify import top as top
     from resnets.models.builder import create_model as create_model
     from resnets.training.loop import train as train
     from resnets.weights.files import load as load
@@ -25,7 +25,7 @@ _PUBLIC = {
     "top": "resnets.classify",
     "train": "resnets.training.loop",
 }
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import dataclass, field, fields, replace
+from math import inf, isfinite
 from typing import Any
 
 from resnets import catalog
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
+from resnets.values import frozen, plain
 
 KEY = "resnets.card"  # of the ONNX metadata property and of the safetensors metadata entry
 FORMAT = 1
@@ -46,12 +48,19 @@ class Recipe:
     alpha: str = "white"
 
     def __post_init__(self) -> None:
-        wrong = [f"{k} is {getattr(self, k)!r}, not one of {', '.join(v)}" for k, v in CHOICES.items() if getattr(self, k) not in v]
+        wrong = [
+            f"{k} is {getattr(self, k)!r}, not one of {', '.join(v)}"
+            for k, v in CHOICES.items()
+            if getattr(self, k) not in v
+        ]
         if any(type(n) is not int or not 0 < n <= 16384 for n in (self.size, self.crop)):
             wrong.append("size and crop must be whole numbers of pixels from 1 to 16384")
         if self.resize != "none" and type(self.size) is type(self.crop) is int and self.crop > self.size:
             wrong.append(f"a crop of {self.crop} does not fit into a size of {self.size}")
-        if len(self.mean) != len(self.std) or not self.mean or any(not s > 0 for s in self.std):
+        numbers = (self.scale, *self.mean, *self.std)
+        if any(type(x) not in (int, float) or not isfinite(x) for x in numbers):
+            wrong.append("scale, mean and std must be numbers")
+        elif len(self.mean) != len(self.std) or not self.mean or any(not s > 0 for s in self.std):
             wrong.append("mean and std need one number a channel, std above 0")
         if wrong:
             raise ResNetsError(f"This is not a recipe: {'; '.join(wrong)}.", "Correct those fields.")
@@ -65,8 +74,8 @@ RECIPES: dict[str, Recipe] = {
     "zoo-readme": Recipe(resize_rounding="half-even", crop_rounding="floor", exif="ignore", alpha="drop"),
     # fb.resnet.torch's CIFAR-10: pixels on 0-255, no resizing.
     "cifar": Recipe(
-        resize="none", size=32, crop=32, crop_rounding="ceil", scale=1.0, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7),
-        exif="ignore", alpha="drop",
+        resize="none", size=32, crop=32, crop_rounding="ceil", exif="ignore", alpha="drop",
+        scale=1.0, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7),
     ),
 }  # fmt: skip
 
@@ -102,7 +111,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Card:
-    """The page that travels inside a model file. `extra` holds fields this version does not know, written back as read."""
+    """The page that travels inside a model file. `extra`: fields this version does not know, written back as read."""
 
     name: str
     architecture: Architecture | None  # None: a foreign graph, run as it is
@@ -121,7 +130,7 @@ class Card:
     def __post_init__(self) -> None:
         if self.output not in ("logits", "probabilities"):
             raise ResNetsError(f"A card's output cannot be {self.output!r}.", "Use logits or probabilities.")
-        if not self.temperature > 0:
+        if not 0 < self.temperature < inf:
             raise ResNetsError(f"A temperature of {self.temperature} has no meaning.", "Use a number above 0.")
         classes = self.architecture.classes if self.architecture else None
         if self.labels is not None and classes is not None and len(self.labels) != classes:
@@ -165,7 +174,9 @@ def from_json(text: str) -> Card:
     try:
         return _from_value(value)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ResNetsError(f"The file's card is damaged ({type(error).__name__}: {error}).", "Convert the model again.") from error
+        raise ResNetsError(
+            f"The file's card is damaged ({type(error).__name__}: {error}).", "Convert the model again."
+        ) from error
 
 
 def _from_value(value: dict[str, Any]) -> Card:
@@ -181,7 +192,7 @@ def _from_value(value: dict[str, Any]) -> Card:
         input_name=str(given.get("name", "data")),
         input_channels=int(given.get("channels", 3)),
         source=dict(source or {}),
-        scores=tuple(value.get("scores") or ()),
+        scores=tuple(dict(score) for score in value.get("scores") or ()),
         licence=value.get("licence"),
         weights_sha256=value.get("weights_sha256"),
         extra={k: v for k, v in value.items() if k not in _FIELDS},
@@ -195,8 +206,7 @@ _FIELDS = frozenset(
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """Every field of a recipe, tuples as lists."""
-    values = {f.name: getattr(recipe, f.name) for f in fields(Recipe)}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return plain(recipe)
 
 
 def recipe_from_json(value: dict[str, Any]) -> Recipe:
@@ -204,5 +214,7 @@ def recipe_from_json(value: dict[str, Any]) -> Recipe:
     known = {f.name for f in fields(Recipe)}
     odd = sorted(known ^ value.keys())
     if odd:
-        raise ResNetsError(f"The card's recipe lacks or does not know: {', '.join(odd)}.", "Set a recipe with `resnets card set`.")
-    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        raise ResNetsError(
+            f"The card's recipe lacks or does not know: {', '.join(odd)}.", "Set a recipe with `resnets card set`."
+        )
+    return Recipe(**frozen(value))

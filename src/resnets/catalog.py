@@ -2,11 +2,12 @@
 
 import difflib
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from resnets.errors import ResNetsError
+from resnets.values import frozen, plain
 
 CHOICES = {
     "block": ("basic", "bottleneck", "preact-basic", "preact-bottleneck"),
@@ -18,6 +19,7 @@ CHOICES = {
     "batch_norm": ("standard", "none"),
 }
 PREACT_FIRST = ("none", "both", "branch")
+MAX_BLOCKS, MAX_COUNT = 4096, 1 << 20  # seven times 1,202 layers: a card may not make us build without end
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,18 @@ def _problems(a: Architecture) -> list[str]:
         if getattr(a, field) not in allowed
     ]
     counts = (*a.blocks, *a.widths, *a.stem_widths, a.groups, a.base_width, a.input_channels, a.classes)
-    if any(type(n) is not int or n < 1 for n in counts):
-        found.append("blocks, widths, groups, channels and classes must be whole numbers from 1 up")
+    if any(type(n) is not int or not 1 <= n <= MAX_COUNT for n in counts) or sum(a.blocks) > MAX_BLOCKS:
+        found.append(
+            f"blocks, widths, groups, channels and classes must be whole numbers from 1 to {MAX_COUNT:,}, and blocks"
+            f" {MAX_BLOCKS:,} in all"
+        )
         return found
+    flags = ("shortcut_pool", "shortcut_batch_norm", "post_add_batch_norm", "input_batch_norm", "final_batch_norm")
+    found += [
+        f"{name} is {getattr(a, name)!r}, neither true nor false"
+        for name in flags
+        if type(getattr(a, name)) is not bool
+    ]
     if not a.blocks or len(a.blocks) != len(a.widths):
         found.append(f"{len(a.blocks)} stages of blocks but {len(a.widths)} widths")
     if len(a.stem_widths) != (3 if a.stem == "deep" else 1):
@@ -102,16 +113,14 @@ def _problems(a: Architecture) -> list[str]:
         found.append(f"preact_first needs one of {', '.join(PREACT_FIRST)} per stage of a pre-activation network")
     if a.shortcut == "A" and a.bottleneck:
         found.append("shortcut A doubles channels, and a bottleneck's first stage multiplies them by four: use B or C")
-    if a.shortcut == "A" and (a.stem_widths[-1], *a.widths) != tuple(
-        sorted((a.stem_widths[-1], *a.widths))
-    ):
+    if a.shortcut == "A" and (a.stem_widths[-1], *a.widths) != tuple(sorted((a.stem_widths[-1], *a.widths))):
         found.append("shortcut A can only add channels, so widths may not shrink")
     if not a.bottleneck and (a.groups, a.base_width) != (1, 64):
         found.append("groups and base_width belong to bottleneck blocks")
     if a.preact and a.post_add_batch_norm:
         found.append("a pre-activation block has no batch norm after its addition")
-    if not a.eps > 0:
-        found.append("eps must be positive")
+    if not 0 < a.eps < 1:
+        found.append("eps must lie between 0 and 1")
     return found
 
 
@@ -134,21 +143,25 @@ def _imagenet(depth: int, **changes: Any) -> Architecture:
 def _preact(depth: int, first: tuple[str, ...], **changes: Any) -> Architecture:
     block, blocks = _DEPTHS[depth]
     return Architecture(
-        f"preact-{block}", blocks, _WIDTHS, shortcut_batch_norm=False, preact_first=first, final_batch_norm=True, **changes
+        f"preact-{block}",
+        blocks,
+        _WIDTHS,
+        shortcut_batch_norm=False,
+        preact_first=first,
+        final_batch_norm=True,
+        **changes,
     )
 
 
 def _gluon_v2(depth: int) -> Architecture:
-    # BasicBlockV2 hands the raw input to an identity shortcut, so stage 1 of 18 and 34 is activated in the branch alone.
+    # BasicBlockV2 hands the raw input to an identity shortcut: stage 1 of 18 and 34 is activated in the branch alone.
     first = "branch" if _DEPTHS[depth][0] == "basic" else "both"
     return _preact(depth, (first, "both", "both", "both"), input_batch_norm=True)
 
 
 def _cifar(depth: int) -> Architecture:
     n = (depth - 2) // 6
-    return Architecture(
-        "basic", (n, n, n), (16, 32, 64), stem="cifar", stem_widths=(16,), shortcut="A", classes=10
-    )
+    return Architecture("basic", (n, n, n), (16, 32, 64), stem="cifar", stem_widths=(16,), shortcut="A", classes=10)
 
 
 def _preact_cifar(depth: int) -> Architecture:
@@ -204,7 +217,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{f"resnet{d}e": _imagenet(d, **_WIDE_DEEP, shortcut_pool=True) for d in (50, 101, 152)},
     # timm's t: a tiered stem, 24, 32, 64.
     **{
-        f"resnet{name}t": Architecture(block, blocks, _WIDTHS, stem="deep", stem_widths=(24, 32, 64), shortcut_pool=True)
+        f"resnet{name}t": Architecture(
+            block, blocks, _WIDTHS, stem="deep", stem_widths=(24, 32, 64), shortcut_pool=True
+        )
         for name, block, blocks in (
             ("14", "bottleneck", (1, 1, 1, 1)),
             ("26", "bottleneck", (2, 2, 2, 2)),
@@ -235,7 +250,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 def to_json(architecture: Architecture) -> dict[str, Any]:
     """Every field, tuples as lists: what a card holds."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(architecture).items()}
+    return plain(architecture)
 
 
 def from_json(value: dict[str, Any]) -> Architecture:
@@ -248,7 +263,7 @@ def from_json(value: dict[str, Any]) -> Architecture:
             f"The card does not describe an architecture of this version ({'; '.join(parts)}).",
             "Open the file with the version of resnets that wrote it.",
         )
-    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    return Architecture(**frozen(value))
 
 
 def named(architecture: Architecture) -> str | None:

@@ -36,8 +36,12 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 def unwritable(path: Path, error: OSError) -> ResNetsError:
     """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResNetsError(f"The disk is full: {path} was not written.", "Free some space, then run the same command again.")
-    return ResNetsError(f"{path} cannot be written ({error.strerror or error}).", "Choose another place, or mend its permissions.")
+        return ResNetsError(
+            f"The disk is full: {path} was not written.", "Free some space, then run the same command again."
+        )
+    return ResNetsError(
+        f"{path} cannot be written ({error.strerror or error}).", "Choose another place, or mend its permissions."
+    )
 
 
 def _sync_folder(folder: Path) -> None:

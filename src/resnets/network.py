@@ -1,7 +1,7 @@
 """An Architecture goes in, the flat list of its steps comes out: the one place that knows how a ResNet is put together.
 
 The ONNX graph, the readers and writers of weights, the size table and the tests of the torch models all read this list.
-A step is one operation with its canonical name (torchvision's, see ARCHITECTURE.md), the steps it reads, and its arrays.
+A step is one operation with its canonical name (see ARCHITECTURE.md), the steps it reads, and its arrays.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ INPUT = "data"
 
 @dataclass(frozen=True)
 class Step:
-    """One operation. `op` is one of conv, batch_norm, relu, max_pool, average_pool, pad_channels, add, global_pool, linear.
+    """One operation: conv, batch_norm, relu, max_pool, average_pool, pad_channels, add, global_pool or linear.
 
     `channels` is what it puts out; `arrays` are (canonical name, shape) in the order of the usual files; `inputs` are
-    the names of the steps it reads (`data` is the image). `zeros` are the channels a pad_channels adds before and after.
+    the names of the steps it reads (`data` is the image). `zeros`: channels that pad_channels adds before and after.
     """
 
     op: str
@@ -43,12 +43,16 @@ class _Builder:
         self.steps: list[Step] = []
         self.at, self.channels = INPUT, architecture.input_channels
 
-    def put(self, op: str, name: str, channels: int | None = None, *, reads: tuple[str, ...] = (), **rest: object) -> None:
+    def put(
+        self, op: str, name: str, channels: int | None = None, *, reads: tuple[str, ...] = (), **rest: object
+    ) -> None:
         self.channels = channels or self.channels
         self.steps.append(Step(op, name, reads or (self.at,), self.channels, **rest))  # type: ignore[arg-type]
         self.at = name
 
-    def conv(self, name: str, out: int, kernel: int, stride: int = 1, *, groups: int = 1, bias: bool, folded: bool) -> None:
+    def conv(
+        self, name: str, out: int, kernel: int, stride: int = 1, *, groups: int = 1, bias: bool, folded: bool
+    ) -> None:
         """A convolution padded to keep the size at stride 1. `folded`: a batch norm behind it became its bias."""
         arrays: list[tuple[str, Shape]] = [(f"{name}.weight", (out, self.channels // groups, kernel, kernel))]
         if bias or folded:
@@ -61,7 +65,9 @@ class _Builder:
         arrays = tuple((f"{name}.{part}", (self.channels,)) for part in BATCH_NORM_ARRAYS)
         self.put("batch_norm", name, arrays=arrays, eps=self.a.eps)
 
-    def conv_norm(self, conv: str, norm: str, out: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False) -> None:
+    def conv_norm(
+        self, conv: str, norm: str, out: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+    ) -> None:
         folded = self.a.batch_norm == "none"
         self.conv(conv, out, kernel, stride, groups=groups, bias=bias, folded=folded)
         if not folded:

@@ -18,7 +18,9 @@ def read_results(run: Path) -> Rows:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in rows[0]}
     except (OSError, IndexError, ValueError, TypeError) as error:
-        raise ResNetsError(f"{path} holds no results of a run.", "Name a run folder in which an epoch has ended.") from error
+        raise ResNetsError(
+            f"{path} holds no results of a run.", "Name a run folder in which an epoch has ended."
+        ) from error
 
 
 def convergence(runs: Sequence[Path], out: Path) -> None:
@@ -28,13 +30,17 @@ def convergence(runs: Sequence[Path], out: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (errors, losses, rates) = plt.subplots(3, 1, figsize=(8, 9), sharex=True, height_ratios=(3, 2, 1), layout="constrained")
+    figure, (errors, losses, rates) = plt.subplots(
+        3, 1, figsize=(8, 9), sharex=True, height_ratios=(3, 2, 1), layout="constrained"
+    )
     for run in runs:
         rows = read_results(run)
         name = run.resolve().name if run.is_dir() else run.stem
         final = rows["val_top1_error"][-1]
         (line,) = errors.plot(rows["epoch"], rows["val_top1_error"], label=f"{name}: validation, ends at {final:.2f} %")
-        errors.plot(rows["epoch"], rows["train_top1_error"], "--", color=line.get_color(), label=f"{name}: training (augmented)")
+        errors.plot(
+            rows["epoch"], rows["train_top1_error"], "--", color=line.get_color(), label=f"{name}: training (augmented)"
+        )
         losses.plot(rows["epoch"], rows["train_loss"], "--", color=line.get_color())
         rates.plot(rows["epoch"], rows["learning_rate"], color=line.get_color())
     errors.set_ylabel("top-1 error (%)")

@@ -1,4 +1,4 @@
-"""How far a long job is, on stderr: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""How far a long job is, on stderr: a bar with rate and time left on a terminal, now and then a line elsewhere."""
 
 import sys
 import time
@@ -14,7 +14,9 @@ class Progress:
     `quiet` prints nothing. `done` starts the count above zero for a job that is continued.
     """
 
-    def __init__(self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, done: int = 0) -> None:
+    def __init__(
+        self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, done: int = 0
+    ) -> None:
         self.label, self.total, self.unit, self.quiet = label, total, unit, quiet
         self.done = self.start_at = done
         self.note = ""
@@ -33,8 +35,15 @@ class Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-        self._bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, refresh_per_second=5)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bar = Bar(
+            *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, refresh_per_second=5
+        )
         self._task = self._bar.add_task(self.label, total=self.total, completed=self.done, note="")
         self._bar.start()
 
@@ -60,7 +69,9 @@ class Progress:
         note = f", {self.note}" if self.note else ""
         return f"{self.label}: {self.done:,}{of} {self.unit}, {self.rate:,.0f} {self.unit}/s{left}{note}"
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

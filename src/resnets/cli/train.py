@@ -12,8 +12,12 @@ from resnets.errors import ResNetsError
 @click.command("train")
 @click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option("--architecture", help="Network, by a name that `resnets list` shows. Default: the preset's.")
-@click.option("--preset", help="How to train: fb-cifar, fb-imagenet, quick-cifar, quick-photos. Default: by the network's stem.")
-@click.option("--out", type=click.Path(path_type=Path), help="The new run folder; a name under runs/ where none is given.")
+@click.option(
+    "--preset", help="How to train: fb-cifar, fb-imagenet, quick-cifar, quick-photos. Default: by the network's stem."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The new run folder; a name under runs/ where none is given."
+)
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run folder.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images; scales the schedule.")
 @click.option("--batch", type=click.IntRange(2), help="Images a step.")
@@ -21,11 +25,17 @@ from resnets.errors import ResNetsError
 @click.option("--lr", "learning_rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
 @click.option("--weight-decay", type=click.FloatRange(0), help="Weight decay.")
 @click.option("--workers", type=click.IntRange(1), help="Threads that prepare images.")
-@click.option("--threads", type=click.IntRange(1), help="Threads that compute, on a CPU. Another number gives other bits.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads that compute, on a CPU. Another number gives other bits."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
-@click.option("--val-split", type=float, help="Keep this share of each class for validation, where there is no val folder.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="All that is random follows from it.")
+@click.option(
+    "--val-split", type=float, help="Keep this share of each class for validation, where there is no val folder."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="All that is random follows from it."
+)
 @click.option("--compile", is_flag=True, help="torch.compile, with batches of one shape.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def train_command(data: Path | None, resume: Path | None, out: Path | None, quiet: bool, **settings: Any) -> None:
@@ -40,7 +50,9 @@ def train_command(data: Path | None, resume: Path | None, out: Path | None, quie
         _refuse_changes()
         run = loop.resume(resume, data, quiet=quiet)
     elif data is None:
-        raise ResNetsError("Nothing says what to train on.", "Name the folder that holds `train` and `val`, or give --resume RUN.")
+        raise ResNetsError(
+            "Nothing says what to train on.", "Name the folder that holds `train` and `val`, or give --resume RUN."
+        )
     else:
         run = loop.train(data, settings.pop("preset"), out=out or _folder(settings), quiet=quiet, **settings)
     if not quiet:
@@ -54,7 +66,9 @@ def _loop() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ResNetsError("Training needs torch, which is not installed.", "Run: pip install 'resnets[train]'") from error
+        raise ResNetsError(
+            "Training needs torch, which is not installed.", "Run: pip install 'resnets[train]'"
+        ) from error
     return loop
 
 
@@ -69,7 +83,10 @@ def _refuse_changes() -> None:
     ]
     if given:
         flags = ", ".join(f"--{'lr' if name == 'learning_rate' else name.replace('_', '-')}" for name in given)
-        raise ResNetsError(f"A run that is resumed keeps its settings, so {flags} cannot be given.", "Leave them out, or start a new run.")
+        raise ResNetsError(
+            f"A run that is resumed keeps its settings, so {flags} cannot be given.",
+            "Leave them out, or start a new run.",
+        )
 
 
 def _folder(settings: dict[str, Any]) -> Path:
@@ -81,7 +98,9 @@ def _folder(settings: dict[str, Any]) -> Path:
 
 @click.command("plot")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default="convergence.png", show_default=True, help="The PNG file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="convergence.png", show_default=True, help="The PNG file."
+)
 def plot_command(runs: tuple[Path, ...], out: Path) -> None:
     """Draw error, loss and learning rate by epoch of one or several run folders (or results.csv files).
 
@@ -93,5 +112,7 @@ def plot_command(runs: tuple[Path, ...], out: Path) -> None:
 
         convergence(runs, out)
     except ModuleNotFoundError as error:
-        raise ResNetsError("Charts need matplotlib, which is not installed.", "Run: pip install 'resnets[report]'") from error
+        raise ResNetsError(
+            "Charts need matplotlib, which is not installed.", "Run: pip install 'resnets[report]'"
+        ) from error
     click.echo(out)

@@ -133,6 +133,7 @@ def lighting(strength: float = 0.1) -> Augmentation:
 
     def augment(image: Image, rng: Generator) -> Image:
         alpha = rng.normal(0, strength, 3).astype(np.float32)
-        return image + 255 * (EIGENVECTORS @ (alpha * EIGENVALUES))
+        shifted: Image = image + 255 * (EIGENVECTORS @ (alpha * EIGENVALUES))
+        return shifted
 
     return augment

@@ -44,7 +44,9 @@ def read_split(root: Path) -> Split:
     """
     names = sorted((e.name for e in _entries(root) if e.is_dir() and not e.name.startswith(".")), key=os.fsencode)
     if not names:
-        raise ResNetsError(f"{root} holds no class folders.", "Put the images of each class into a folder of its own there.")
+        raise ResNetsError(
+            f"{root} holds no class folders.", "Put the images of each class into a folder of its own there."
+        )
     _refuse_twins(root, names)
     files: list[str] = []
     targets: list[int] = []
@@ -98,7 +100,9 @@ def _refuse_twins(root: Path, names: Sequence[str]) -> None:
             twins.append(f"{seen[name.casefold()]} and {name}")
         seen[name.casefold()] = name
     if twins:
-        raise ResNetsError(f"Class names in {root} differ only in case: {'; '.join(twins)}.", "Rename or merge those folders.")
+        raise ResNetsError(
+            f"Class names in {root} differ only in case: {'; '.join(twins)}.", "Rename or merge those folders."
+        )
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
@@ -107,7 +111,7 @@ def _listed(names: Sequence[str], most: int = 20) -> str:
 
 
 def align(split: Split, classes: Sequence[str], whose: str) -> Split:
-    """The same images with targets that index `classes`: validation and test follow training by name, never by position.
+    """The same images with targets that index `classes`: splits follow training by name, never by position.
 
     Raises ResNetsError that lists every class of the split that `classes` lacks.
     """
@@ -149,14 +153,18 @@ def read_training(data: Path, val_split: float | None, seed: int) -> tuple[Split
 def _cut(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Keep `share` of each class for validation, at least one image of each, drawn with `seed`."""
     if not 0 < share < 1:
-        raise ResNetsError(f"A validation share of {share} makes no sense.", "Give --val-split a number between 0 and 1.")
+        raise ResNetsError(
+            f"A validation share of {share} makes no sense.", "Give --val-split a number between 0 and 1."
+        )
     held = np.zeros(len(split), bool)
     rng = np.random.default_rng([seed, 0x5A11])
     for index, name in enumerate(split.classes):
         members = np.flatnonzero(split.targets == index)
         count = max(1, round(share * len(members)))
         if count >= len(members):
-            raise ResNetsError(f"Class {name} has only {len(members)} images: none would be left to train on.", "Add images.")
+            raise ResNetsError(
+                f"Class {name} has only {len(members)} images: none would be left to train on.", "Add images."
+            )
         held[rng.permutation(members)[:count]] = True
     return _subset(split, ~held), _subset(split, held)
 

@@ -23,9 +23,7 @@ class ResNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.bn0 = (
-            batch_norm(a, a.input_channels, behind_convolution=False) if a.input_batch_norm else nn.Identity()
-        )
+        self.bn0 = batch_norm(a, a.input_channels, behind_convolution=False) if a.input_batch_norm else nn.Identity()
         self.conv1, self.bn1 = _stem_convolution(a)
         self.relu = nn.Identity() if a.stem == "bare" else nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if a.cifar_stem else nn.MaxPool2d(3, 2, 1)
@@ -150,5 +148,3 @@ def _pretrained(name: str, num_classes: int | None, in_chans: int) -> ResNet:
     network = build(a)
     load_arrays(network, model.weights)
     return network
-
-

@@ -49,11 +49,15 @@ def load(run: Path) -> State:
     """Read `run`/state.pt, on the CPU, without executing anything it may hold."""
     path = run / NAME
     if not path.is_file():
-        raise ResNetsError(f"{run} holds no run ({NAME} is not there).", "Start one with `resnets train DATA --out RUN`.")
+        raise ResNetsError(
+            f"{run} holds no run ({NAME} is not there).", "Start one with `resnets train DATA --out RUN`."
+        )
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        raise ResNetsError(f"{path} cannot be read ({type(error).__name__}).", "The file is damaged: start a new run.") from error
+        raise ResNetsError(
+            f"{path} cannot be read ({type(error).__name__}).", "The file is damaged: start a new run."
+        ) from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ResNetsError(f"{path} is not a state of this version.", "Resume with the version that began the run.")
     del value["format"]

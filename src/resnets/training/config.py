@@ -1,8 +1,8 @@
-"""Command-line settings and the machine go in, one frozen Config comes out: what config.yaml holds and a resumed run obeys."""
+"""Settings and the machine go in, one frozen Config comes out: what config.yaml holds and a resumed run obeys."""
 
 import hashlib
 import platform
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from resnets.card import Recipe
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.training.presets import Preset
+from resnets.values import frozen, plain
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -42,7 +43,7 @@ class Config:
 
 
 def recipe_for(architecture: Architecture, crop: int) -> Recipe:
-    """Our own recipe at that crop: whole small images for CIFAR stems, else the short side at 8/7 of the crop (256/224)."""
+    """Our own recipe at that crop: CIFAR stems see the whole image, others the short side at 8/7 of it (256/224)."""
     size = crop if architecture.cifar_stem else round(crop * 256 / 224)
     return replace(card.RECIPES["resnets"], size=size, crop=crop)
 
@@ -66,8 +67,10 @@ def settle_precision(wanted: str, device: str) -> str:
     """`auto` by what the hardware computes natively, never by timing: bfloat16 where it does, else float32."""
     kind = device.split(":")[0]
     if wanted == "auto":
-        native = {"cpu": cpu_has_bfloat16, "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False)}
-        return "bfloat16" if kind in native and native[kind]() else "float32"
+        native = (kind == "cpu" and cpu_has_bfloat16()) or (
+            kind == "cuda" and torch.cuda.get_device_capability()[0] >= 8
+        )
+        return "bfloat16" if native else "float32"  # compute capability 8, Ampere, is the first with bfloat16
     if wanted not in PRECISIONS:
         raise ResNetsError(f"There is no precision {wanted!r}.", f"Use auto, {', '.join(PRECISIONS)}.")
     if wanted == "float16" and kind == "cpu":
@@ -104,10 +107,10 @@ def data_fingerprint(*prints: str) -> str:
 
 def to_yaml(config: Config) -> str:
     """The text of config.yaml."""
-    value = asdict(config) | {
+    value = plain(config) | {
         "architecture": catalog.to_json(config.architecture),
         "recipe": card.recipe_to_json(config.recipe),
-        "preset": _plain(asdict(config.preset)),
+        "preset": plain(config.preset),
         "classes": list(config.classes),
     }
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
@@ -118,17 +121,12 @@ def from_yaml(text: str) -> Config:
     try:
         value: dict[str, Any] = yaml.safe_load(text)
         known = {f.name for f in fields(Config)}
-        preset = {k: tuple(v) if isinstance(v, list) else v for k, v in value["preset"].items()}
         made = {
             "architecture": catalog.from_json(value["architecture"]),
             "recipe": card.recipe_from_json(value["recipe"]),
-            "preset": Preset(**preset),
+            "preset": Preset(**frozen(value["preset"])),
             "classes": tuple(value["classes"]),
         }
         return Config(**{k: v for k, v in (value | made).items() if k in known})
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise ResNetsError(f"The run's settings cannot be read ({error}).", "Start a new run.") from error
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

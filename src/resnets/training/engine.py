@@ -13,7 +13,7 @@ from resnets.training.config import PRECISIONS, Config
 
 
 class Engine:
-    """The network under training on its device, in channels-last layout (the faster one for convolutions everywhere)."""
+    """The network under training on its device, in channels-last layout, the faster one for its convolutions."""
 
     def __init__(self, config: Config) -> None:
         self.config, preset = config, config.preset

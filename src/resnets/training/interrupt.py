@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Stop:
-    """While open, the first SIGINT or SIGTERM only asks; `leave` then raises what the signal would have. A second one acts at once."""
+    """While open, a first SIGINT or SIGTERM only asks; `leave` then does what it would have done. A second acts at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,6 +33,8 @@ class Stop:
             print(f"stopped; go on with: resnets train --resume {self.folder}", file=sys.stderr)
             signal.raise_signal(self.asked)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)

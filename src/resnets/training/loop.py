@@ -1,4 +1,4 @@
-"""Folders of images go in, a run folder with a trained model comes out; a run that was cut off goes on where it stood."""
+"""Folders of images go in, a run folder with a trained model comes out; a run cut off goes on where it stood."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from resnets.training.interrupt import Stop
 from resnets.training.plan import Splits, plan, read_data, read_splits
 
 
-def train(data: str | Path, preset: str | None = None, *, out: str | Path, quiet: bool = False, **settings: Any) -> Path:
+def train(
+    data: str | Path, preset: str | None = None, *, out: str | Path, quiet: bool = False, **settings: Any
+) -> Path:
     """Train a network from scratch on `data` (`train/<label>/`, `val/<label>/`) into the new run folder `out`.
 
     `settings` are those of `resnets train`: architecture, epochs, batch, crop, learning_rate, weight_decay, workers,
@@ -33,7 +35,7 @@ def train(data: str | Path, preset: str | None = None, *, out: str | Path, quiet
 
 
 def resume(folder: str | Path, data: str | Path | None = None, *, quiet: bool = False) -> Path:
-    """Go on with a run from its state.pt; `data` only where the images have moved. A finished run gets what it lacks."""
+    """Go on with a run from its state.pt; `data` only where the images have moved. A finished run is completed."""
     folder = Path(folder)
     state = checkpoint.load(folder)
     config = from_yaml(state.config)
@@ -52,7 +54,9 @@ def resume(folder: str | Path, data: str | Path | None = None, *, quiet: bool = 
 
 def _refuse_used(folder: Path) -> None:
     if (folder / checkpoint.NAME).is_file():
-        raise ResNetsError(f"{folder} already holds a run.", f"Continue it with `resnets train --resume {folder}`, or choose another.")
+        raise ResNetsError(
+            f"{folder} already holds a run.", f"Continue it with `resnets train --resume {folder}`, or choose another."
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ResNetsError(f"{folder} already holds something else.", "Choose a new folder with --out.")
 
@@ -67,7 +71,9 @@ def _begin_folder(run: Run) -> None:
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResNetsError(f"{run.folder} cannot be made ({error.strerror}).", "Choose another folder with --out.") from error
+        raise ResNetsError(
+            f"{run.folder} cannot be made ({error.strerror}).", "Choose another folder with --out."
+        ) from error
     with whole(run.folder / "config.yaml") as file:
         file.write(run.state.config.encode())
     checkpoint.save(run.state, run.folder)

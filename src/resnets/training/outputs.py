@@ -1,4 +1,4 @@
-"""A State goes in; results.csv, the model files and the plots of a run folder come out. All of them can be made again."""
+"""A State goes in; results.csv, model files and plots of a run folder come out, and can be made again."""
 
 import csv
 import io

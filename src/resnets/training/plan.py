@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-
 from resnets import catalog
 from resnets.catalog import Architecture
 from resnets.data import augment

@@ -1,4 +1,4 @@
-"""How to train: each preset is a function that returns a frozen value; its docstring holds the command and the result."""
+"""How to train: each preset is a function that returns a frozen value; its docstring has command and result."""
 
 import difflib
 from collections.abc import Callable
@@ -69,9 +69,7 @@ def fb_cifar() -> Preset:
 
     8.75 % error for ResNet-20 on the original CIFAR-10 in table 6 of arXiv:1512.03385; not run to the end here.
     """
-    return Preset(
-        "fb-cifar", "resnet20-cifar", 164, 128, 0.1, "step", crop=32, pad=4, drops=(80 / 164, 121 / 164)
-    )
+    return Preset("fb-cifar", "resnet20-cifar", 164, 128, 0.1, "step", crop=32, pad=4, drops=(80 / 164, 121 / 164))
 
 
 def fb_imagenet() -> Preset:
@@ -82,7 +80,8 @@ def fb_imagenet() -> Preset:
     24.01 % error for ResNet-50 with one crop, as fb.resnet.torch reports it; not run here.
     """
     return Preset(
-        "fb-imagenet", "resnet18", 90, 256, 0.1, "step", crop=224, pad=None, drops=(1 / 3, 2 / 3), jitter=0.4, lighting=0.1
+        "fb-imagenet", "resnet18", 90, 256, 0.1, "step", crop=224, pad=None, drops=(1 / 3, 2 / 3),
+        jitter=0.4, lighting=0.1,
     )  # fmt: skip
 
 
