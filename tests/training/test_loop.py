@@ -76,9 +76,8 @@ def test_a_used_folder_is_never_written_over(run: Path, photo_data: Path, tmp_pa
 
 def test_photographs_train_with_every_augmentation(photo_data: Path, tmp_path: Path) -> None:
     out = loop.train(
-        photo_data, "fb-imagenet", out=tmp_path / "run", quiet=True, architecture="resnet18", crop=64, batch=12, epochs=1,
-        threads=1,
-    )  # fmt: skip
+        photo_data, "fb-imagenet", out=tmp_path / "run", quiet=True, epochs=1, crop=64, batch=12, threads=1
+    )
     assert load(out / "last.safetensors").card.recipe.size == 73  # 64 * 256 / 224
 
 

@@ -1,0 +1,89 @@
+"""Training from image files against the same network, precision and optimiser stepping on one tensor in memory.
+
+    python benchmarks/train_throughput.py DATA [--preset quick-cifar] [--architecture NAME] [--steps 30] [--rounds 5]
+
+Blocks of steps of both kinds take turns, so that a noisy machine disturbs both alike. Prints the rates, their ratio,
+and the ratio with the one-time decoding spread over the epochs of the preset. The goal is 0.95.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from resnets.data.batches import Batch, batches_per_epoch, training_batches
+from resnets.images import normalise
+from resnets.training.engine import Engine, to_device
+from resnets.training.plan import augmentation, plan, read_data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--preset", default="quick-cifar")
+    parser.add_argument("--architecture")
+    parser.add_argument("--crop", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--steps", type=int, default=30, help="steps a block")
+    parser.add_argument("--rounds", type=int, default=5, help="blocks of each kind")
+    asked = parser.parse_args()
+    config, splits = plan(
+        asked.data,
+        asked.preset,
+        architecture=asked.architecture,
+        crop=asked.crop,
+        batch=asked.batch,
+        device=asked.device,
+    )
+    torch.set_num_threads(config.threads)
+    began = time.perf_counter()
+    train, _ = read_data(config, splits, quiet=True)
+    decoding = time.perf_counter() - began
+    engine = Engine(config)
+    per_epoch = batches_per_epoch(len(train), config.preset.batch, whole=True)
+
+    def files() -> Iterator[Batch]:
+        for epoch in range(1_000_000):
+            yield from training_batches(
+                train, augmentation(config), lambda x: normalise(x, config.recipe), batch=config.preset.batch,
+                seed=0, epoch=epoch, start=0, stop=per_epoch, workers=config.workers,
+            )  # fmt: skip
+
+    source = files()
+    fixed = to_device((lambda b: (b.images, b.targets))(next(source)), engine.device)
+
+    def from_files() -> None:
+        batch = next(source)
+        engine.step(*to_device((batch.images, batch.targets), engine.device), 1e-4, 0)
+
+    def from_memory() -> None:
+        engine.step(*fixed, 1e-4, 0)
+
+    def block(step: Callable[[], None]) -> float:
+        start = time.perf_counter()
+        for _ in range(asked.steps):
+            step()
+        if engine.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    block(from_memory), block(from_files)  # warm up
+    pairs = [(block(from_files), block(from_memory)) for _ in range(asked.rounds)]
+    images = asked.steps * config.preset.batch
+    read, held = (sorted(times)[len(times) // 2] for times in zip(*pairs))
+    ratio = sorted(h / r for r, h in pairs)[len(pairs) // 2]
+    total = len(train) * config.preset.epochs
+    spread = 1 / (1 / ratio + decoding / total * images / held)
+    print(f"{config.name}, {config.precision}, batch {config.preset.batch}, {config.device}, {config.threads} threads")
+    print(f"from files   {images / read:8,.0f} images/s")
+    print(f"from memory  {images / held:8,.0f} images/s")
+    print(f"ratio        {ratio:8.3f}  (median of {len(pairs)} pairs, {min(h / r for r, h in pairs):.3f} to "
+          f"{max(h / r for r, h in pairs):.3f}; goal 0.95)")  # fmt: skip
+    print(f"with {decoding:.0f} s of decoding over {config.preset.epochs} epochs {spread:.3f}")
+
+
+if __name__ == "__main__":
+    main()
