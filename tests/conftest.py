@@ -14,6 +14,14 @@ os.environ["RESNETS_OFFLINE"] = "1"  # no test may reach for the network
 os.environ["MPLBACKEND"] = "agg"
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the peers is marked so: `-m peers` finds all of it."""
+    for item in items:
+        if "peers" in getattr(item, "fixturenames", ()):
+            item.add_marker("peers")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of archives and oracles that lies beside some checkouts."""

@@ -20,7 +20,6 @@ def test_imagenet_is_in_wordnet_order_with_the_zoos_text():
     assert [i for i, label in enumerate(labels) if label.name == "crane"] == [134, 517]
 
 
-@pytest.mark.peers
 def test_imagenet_agrees_with_timm_and_torchvision(peers):
     import timm.data
     from torchvision.models._meta import _IMAGENET_CATEGORIES as categories
