@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "values": "",
     "evaluate": "errors",
     "files": "errors",
+    "parts": "errors files",
     "catalog": "errors values",
     "network": "catalog errors",
     "card": "catalog errors values",
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "models": "catalog errors initialise network weights weights.model",
     "training": "card catalog data errors evaluate files images models plots progress values weights weights.model",
     "cli": "card catalog classify convert data describe errors evaluate files images initialise inputs labels network"
-    " plots progress training weights",
+    " parts plots progress training weights",
 }
 TORCH = ("models", "training", "data.batches", "engines.torch")  # and nothing else imports it
 

@@ -105,7 +105,7 @@ def amend(
 ) -> Card:
     """The card with those fields changed. `size` and `crop` change the recipe; `given` is recorded in its `source`."""
     changes: dict[str, Any] = {"labels": labels, "recipe": recipe, "temperature": temperature, "licence": licence}
-    pixels = {name: value for name, value in (("size", size), ("crop", crop)) if value is not None}
+    pixels: dict[str, Any] = {name: value for name, value in (("size", size), ("crop", crop)) if value is not None}
     if pixels:
         old = recipe or card.recipe
         if old is None:
@@ -135,7 +135,7 @@ def compare(before: bytes, after: bytes, inputs: list[Batch]) -> tuple[float, fl
     count = sum(len(x) for x in inputs)
     if not np.isfinite((largest, difference)).all():
         return float("inf"), float("inf"), equal / count, count
-    return difference, difference / max(largest, np.finfo(np.float32).tiny), equal / count, count
+    return difference, difference / max(largest, float(np.finfo(np.float32).tiny)), equal / count, count
 
 
 def _logits(model: bytes, inputs: list[Batch]) -> list[Batch]:

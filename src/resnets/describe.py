@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def architecture_table(rows: list[Facts]) -> str:
     return table(("architecture", "depth", "parameters", "MACs", "image"), cells)
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]], left: int = 1) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int = 1) -> str:
     """Columns aligned, two spaces apart; the first `left` to the left, the others, being numbers, to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return "\n".join(
