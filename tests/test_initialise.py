@@ -100,5 +100,6 @@ def test_create_says_what_it_made():
 
 
 def test_create_needs_neither_torch_nor_onnx():
-    code = "from resnets.initialise import create; create('resnet20-cifar'); import sys; print({'torch', 'onnx'} & {*sys.modules})"
+    code = "import sys; from resnets.initialise import create; create('resnet20-cifar')"
+    code += "; print({'torch', 'onnx'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"

@@ -1,6 +1,7 @@
-"""torch and ONNX Runtime compute the same: shallow networks of each family always, every architecture with -m matrix."""
+"""torch and ONNX Runtime compute the same: shallow networks of each family always, all with `-m matrix`."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ SHALLOW = (
     "resnet20-cifar",
     "preresnet20-cifar",
 )
-_NARROW = {"blocks": (1, 2, 1), "widths": (8, 16, 32)}
+_NARROW: dict[str, Any] = {"blocks": (1, 2, 1), "widths": (8, 16, 32)}
 _SMALL = replace(find("resnet50"), **_NARROW)
 _SMALL_PRE = replace(find("preresnet50"), preact_first=("branch", "branch", "both"), **_NARROW)
 VARIANTS = {  # what no name of the catalog has, or only large ones
@@ -39,7 +40,7 @@ VARIANTS = {  # what no name of the catalog has, or only large ones
 }
 
 
-def trained_once(architecture: Architecture, momentum: float) -> tuple["torch.nn.Module", Model]:
+def trained_once(architecture: Architecture, momentum: float) -> tuple[Any, Model]:
     """Fresh weights, gammas in [0.5, 1.2], and the statistics of one pass in training mode."""
     from resnets.models.builder import arrays, build, load_arrays
 
@@ -91,7 +92,7 @@ def test_a_variant(architecture):
 @pytest.mark.matrix
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture(name):
-    # torch's own momentum. With the statistics replaced altogether, a random network of 152 layers amplifies a rounding so
-    # much that torch in float32 is 4e-4 away from torch in float64, and nothing can agree with it to 1e-4.
+    # torch's own momentum. With the statistics replaced altogether, a random network of 152 layers amplifies a rounding
+    # so much that torch in float32 is 4e-4 away from torch in float64, and nothing can agree with it to 1e-4.
     architecture = find(name)
     agree(architecture, 0.1, ((32, 32), (40, 40)) if architecture.cifar_stem else ((64, 64), (97, 97)))

@@ -6,20 +6,21 @@ The header is ours, its keys sorted, so that equal models are equal files.
 
 import json
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnets import card as cards
 from resnets.card import Card
 from resnets.errors import ResNetsError
-from resnets.weights.model import Arrays, Model, checked
+from resnets.weights.model import Model, checked
 from resnets.weights.options import Options
 from resnets.weights.wire import Buffer
 
 MAX_HEADER = 32 << 20  # bytes; 1,202 layers and 21,000 labels need 3 MB
-ITEM = {"F32": 4}
+MAX_RANK = 16
+Place = tuple[int, int, tuple[int, ...]]  # first byte, byte after the last, shape
 _METADATA = "__metadata__"
 
 
@@ -44,8 +45,12 @@ def write(model: Model, options: Options) -> bytes:
 
 def read(buffer: Buffer, source: str) -> Model:
     """The model, its arrays copied. Raises ResNetsError for a file that is damaged, or has no card of ours."""
-    card, arrays = _open(buffer, source)
-    return checked(card, {name: array.copy() for name, array in arrays.items()}, source)
+    card, places = _open(buffer, source)
+    arrays = {
+        name: np.frombuffer(buffer, "<f4", (last - first) // 4, first).reshape(shape).astype(np.float32)
+        for (first, last, shape), name in places
+    }
+    return checked(card, arrays, source)
 
 
 def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> tuple[Card | None, bytes]:
@@ -57,9 +62,9 @@ def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> tuple[Car
 
 
 def read_card(buffer: Buffer, source: str) -> Card | None:
-    """The card alone; None where the file has none."""
-    header, _ = _header(buffer, source)
-    return _card(header)
+    """The card alone; None where the file has none. The header is checked against the size of the file."""
+    card, _ = _open(buffer, source)
+    return card
 
 
 def with_card(buffer: Buffer, source: str, card: Card) -> bytes:
@@ -67,11 +72,19 @@ def with_card(buffer: Buffer, source: str, card: Card) -> bytes:
     return write(replace(read(buffer, source), card=card), Options())
 
 
-def _open(buffer: Buffer, source: str) -> tuple[Card | None, Arrays]:
+def _open(buffer: Buffer, source: str) -> tuple[Card | None, list[tuple[Place, str]]]:
+    """The card, and where each array lies. The arrays must follow each other without a gap and end with the file."""
     header, begin = _header(buffer, source)
-    card = _card(header)
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
-    return card, _arrays(buffer, entries, begin, source)
+    places = sorted((_place(name, entry, begin, source), name) for name, entry in entries.items())
+    at = begin
+    for (first, last, _), name in places:
+        if first != at or last > len(buffer):
+            raise _damaged(source, f"array {name!r} should lie at bytes {first:,} to {last:,} of {len(buffer):,}")
+        at = last
+    if at != len(buffer):
+        raise _damaged(source, f"{len(buffer) - at:,} bytes belong to no array")
+    return _card(header), places
 
 
 def _header(buffer: Buffer, source: str) -> tuple[dict[str, Any], int]:
@@ -100,40 +113,20 @@ def _card(header: dict[str, Any]) -> Card | None:
     return cards.from_json(text) if isinstance(text, str) else None
 
 
-def _arrays(buffer: Buffer, entries: dict[str, Any], begin: int, source: str) -> dict[str, NDArray[np.float32]]:
-    """Views of all arrays. They must follow each other without a gap and end with the file."""
-    spans = sorted((_entry(name, entry, source), name) for name, entry in entries.items())
-    at = 0
-    arrays = {}
-    for (first, last, shape), name in spans:
-        if first != at or last > len(buffer) - begin:
-            raise _damaged(
-                source, f"array {name!r} should lie at bytes {first:,} to {last:,} of {len(buffer) - begin:,}"
-            )
-        arrays[name] = np.frombuffer(buffer, "<f4", (last - first) // 4, begin + first).reshape(shape)
-        at = last
-    if at != len(buffer) - begin:
-        raise _damaged(source, f"{len(buffer) - begin - at:,} bytes belong to no array")
-    return arrays
-
-
-def _entry(name: str, entry: Any, source: str) -> tuple[int, int, tuple[int, ...]]:
+def _place(name: str, entry: Any, begin: int, source: str) -> Place:
     try:
         kind, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(source, f"the header does not describe array {name!r}") from error
-    if kind not in ITEM:
+    if kind != "F32":
         raise ResNetsError(
-            f"Array {name!r} of {source} is {kind}, and resnets reads F32.", "Convert the arrays to float32."
+            f"Array {name!r} of {source} is {kind}, and resnets reads F32.", "Convert the arrays to float32 first."
         )
-    if any(type(n) is not int or n < 0 for n in (*shape, first, last)) or len(shape) > 16:
+    if any(type(n) is not int or n < 0 for n in (*shape, first, last)) or len(shape) > MAX_RANK:
         raise _damaged(source, f"the header gives array {name!r} a shape or place that is no whole number")
-    size = ITEM[kind]
-    for n in shape:
-        size *= n
-    if last - first != size:
+    if last - first != 4 * prod(shape):
         raise _damaged(source, f"array {name!r} has {last - first:,} bytes for the shape {shape}")
-    return first, last, shape
+    return begin + first, begin + last, shape
 
 
 def _damaged(source: str, how: str) -> ResNetsError:

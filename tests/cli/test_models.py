@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnets.cli.main import run
+from resnets.weights.files import load
+
+
+def test_create_convert_show_in_real_processes(tmp_path):
+    def resnets(*arguments: str) -> str:
+        command = [sys.executable, "-m", "resnets.cli.main", *arguments]
+        code = "from resnets.cli.main import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *command[3:]], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert "269,722 parameters" in resnets("create", "resnet20-cifar", "a.safetensors", "--labels", "cifar10")
+    value = json.loads(resnets("convert", "a.safetensors", "b.onnx", "--fold", "--json", "-"))
+    assert value["max_rel"] < 1e-4
+    assert value["top1_agreement"] == 1
+    assert value["architecture"] == "resnet20-cifar"
+    shown = json.loads(resnets("show", "b.onnx", "--json", "-"))
+    assert shown["card"]["labels"][3]["name"] == "cat"
+    assert shown["card"]["recipe"]["crop"] == 32
+
+
+def test_create_takes_classes_from_labels(tmp_path, capsys):
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    out = tmp_path / "m.onnx"
+    assert run(["create", "resnet20-cifar", str(out), "--labels", str(tmp_path / "classes.txt"), "--seed", "4"]) == 0
+    model = load(out)
+    assert [label.name for label in model.card.labels or ()] == ["ant", "bee"]
+    assert model.card.source["seed"] == 4
+    command = ["create", "resnet20-cifar", str(out), "--labels", str(tmp_path / "classes.txt"), "--classes", "3"]
+    assert run(command) == 2
+    assert "2 labels, but the network has 3 classes" in capsys.readouterr().err
+    assert load(out).architecture.classes == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("create resnet5O m.onnx", "Did you mean 'resnet50'"),
+        ("create resnet18 nowhere/m.onnx", "folder nowhere does not exist"),
+        ("create resnet18 m.pth", "suffix .pth"),
+        ("create resnet18 m.onnx --opset 5", "Opset 5"),
+        ("create resnet18 m.onnx --seed -1", "--seed"),
+        ("convert resnet18 m.onnx", "is an architecture, not a model"),
+        ("convert missing.onnx m.onnx", "no file missing.onnx"),
+        ("convert TINY m.onnx --outputs probabilities", "no output 'probabilities'"),
+        ("convert TINY m.onnx --recipe keras", "No recipe is called 'keras'"),
+        ("show missing.onnx", "no file missing.onnx"),
+        ("list vgg*", "No architecture's name matches"),
+        ("card set TINY m.onnx", "Nothing is to be changed"),
+        ("card set TINY m.onnx --temperature 0", "has no meaning"),
+        ("card set TINY m.onnx --crop 99", "a crop of 99 does not fit into a size of 32"),
+    ],
+)
+def test_misuse_is_two_sentences_and_writes_nothing(command, message, tiny_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run([str(tiny_model) if word == "TINY" else word for word in command.split()]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_goes_to_stdout_alone_or_to_a_file(tmp_path, capsys):
+    assert run(["list", "resnet18*", "--json", "-"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)][:2] == ["resnet18", "resnet18-v1"]
+    assert run(["list", "resnet18", "--json", str(tmp_path / "rows.json")]) == 0
+    assert "11,689,512" in capsys.readouterr().out
+    assert json.loads((tmp_path / "rows.json").read_text())[0]["depth"] == 18
+
+
+def test_a_card_is_set_and_shown(tiny_model: Path, tmp_path, capsys):
+    out = tmp_path / "m.onnx"
+    assert run(["card", "set", str(tiny_model), str(out), "--temperature", "1.5", "--licence", "CC0-1.0"]) == 0
+    capsys.readouterr()
+    assert run(["show", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "temperature 1.5" in text
+    assert "CC0-1.0" in text
+
+
+def test_an_architecture_is_shown_by_name(capsys):
+    assert run(["show", "resnet50-v2", "--layers"]) == 0
+    text = capsys.readouterr().out
+    assert "preact-bottleneck" in text
+    assert "layer4.2.conv3" in text
+
+
+@pytest.mark.parametrize("verb", ["create", "convert", "list", "show", "card set"])
+def test_every_verb_has_an_example(verb, capsys):
+    assert run([*verb.split(), "--help"]) == 0
+    assert f"resnets {verb} " in capsys.readouterr().out

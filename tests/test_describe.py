@@ -1,0 +1,77 @@
+import hashlib
+
+import pytest
+
+from resnets.describe import architecture_table, architectures, describe, page, table
+from resnets.errors import ResNetsError
+from resnets.weights import files
+
+
+def test_rows_of_architectures():
+    rows = architectures("resnet50")
+    assert rows == [
+        {
+            "name": "resnet50",
+            "depth": 50,
+            "parameters": 25_557_032,
+            "macs": 4_089_184_256,
+            "image": 224,
+            "classes": 1000,
+        }
+    ]
+    assert "25,557,032  4.09 G" in architecture_table(rows)
+    with pytest.raises(ResNetsError, match="No architecture's name matches"):
+        architectures("vgg*")
+
+
+def test_a_file_is_described_with_its_digests(tiny_model):
+    facts = describe(str(tiny_model), with_layers=True)
+    data = tiny_model.read_bytes()
+    assert facts["md5"] == hashlib.md5(data).hexdigest()
+    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
+    assert facts["inputs"] == {"data": ["batch", 3, "height", "width"]}
+    assert facts["outputs"] == {"logits": ["batch", 3]}
+    assert facts["card"]["labels"][0] == {"id": "cat", "name": "cat"}
+    assert sum(row["parameters"] for row in facts["layers"]) == facts["parameters"]
+    text = page(facts)
+    assert "resnets 32/32" in text
+    assert "layer3.0.shortcut.pad" in text
+    assert max(map(len, text.splitlines()[facts_lines(facts) :])) <= 80
+
+
+def facts_lines(facts: dict[str, object]) -> int:
+    """Lines of a page before its table of layers."""
+    return len(page({name: value for name, value in facts.items() if name != "layers"}).splitlines())
+
+
+def test_a_table_of_layers_fits_into_eighty_columns():
+    text = page(describe("resnet152-v2", with_layers=True))
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_other_formats_and_folded_models_are_described(tiny_model, tmp_path):
+    model = files.load(tiny_model)
+    files.save(model, tmp_path / "m.safetensors")
+    facts = describe(str(tmp_path / "m.safetensors"))
+    assert facts["inputs"] == {"data": ["batch", 3, "height", "width"]}
+    assert facts["architecture"] is None, "eight layers have no name"
+    assert "not in the catalog" in page(facts)
+
+
+def test_an_old_graph_has_one_input(tiny_model, tmp_path):
+    files.save(files.load(tiny_model), tmp_path / "m.onnx", opset=7)
+    facts = describe(str(tmp_path / "m.onnx"))
+    assert list(facts["inputs"]) == ["data"]
+    assert (facts["opset"], facts["ir_version"]) == (7, 3)
+
+
+def test_a_damaged_file_is_not_described(tiny_model, tmp_path):
+    data = bytearray(tiny_model.read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "m.onnx").write_bytes(data)
+    with pytest.raises(ResNetsError, match="damaged"):
+        describe(str(tmp_path / "m.onnx"))
+
+
+def test_columns_are_aligned():
+    assert table(("a", "n"), [("long", "1"), ("x", "100")]) == "a       n\nlong    1\nx     100"

@@ -1,0 +1,148 @@
+import random
+from contextlib import suppress
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from resnets.errors import ResNetsError
+from resnets.weights.scan import array, output, property, scan, without_property
+from resnets.weights.wire import put
+
+
+@pytest.fixture
+def data(tiny_model) -> bytes:
+    return bytes(tiny_model.read_bytes())
+
+
+def external(name: str, location: str) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name=name, data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
+def test_it_sees_what_onnx_sees(data):
+    found, proto = scan(data, "tiny"), onnx.load_from_string(data)
+    assert (found.ir_version, found.opset) == (proto.ir_version, proto.opset_import[0].version)
+    assert found.metadata == {entry.key: entry.value for entry in proto.metadata_props}
+    assert found.inputs == {"data": ("batch", 3, "height", "width")}
+    assert found.outputs == {"logits": ("batch", 3)}
+    assert found.nodes == len(proto.graph.node)
+    assert found.values == {name for node in proto.graph.node for name in node.output}
+    assert list(found.tensors) == [tensor.name for tensor in proto.graph.initializer]
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            np.testing.assert_array_equal(array(data, found.tensors[tensor.name]), numpy_helper.to_array(tensor))
+
+
+def test_floats_stored_one_by_one_are_seen_too(data):
+    proto = onnx.load_from_string(data)
+    tensor = next(t for t in proto.graph.initializer if t.name == "fc.bias")
+    tensor.CopyFrom(helper.make_tensor("fc.bias", 1, [3], [1.0, 2.0, 3.0]))
+    again = proto.SerializeToString()
+    assert array(again, scan(again, "x").tensors["fc.bias"]).tolist() == [1, 2, 3]
+
+
+def test_every_truncation_is_noticed(data):
+    for length in {*range(0, len(data), len(data) // 211), *range(40), *range(len(data) - 40, len(data))}:
+        with pytest.raises(ResNetsError, match="truncated"):
+            scan(data[:length], "tiny")
+
+
+def test_damage_never_raises_anything_else(data):
+    # The structure is in the first bytes and between the tensors; 800 files with a few bytes changed there.
+    dice = random.Random(0)
+    begin = scan(data, "tiny").graph[0]
+    for _ in range(800):
+        damaged = bytearray(data)
+        for _ in range(dice.randint(1, 3)):
+            damaged[dice.choice((dice.randrange(60), begin - 60 + dice.randrange(3000), dice.randrange(len(data))))] = (
+                dice.randrange(256)
+            )
+        with suppress(ResNetsError):
+            scan(bytes(damaged), "tiny")
+
+
+def places() -> dict[str, onnx.ModelProto]:
+    """A model for each place where a tensor can hide."""
+    tensor = external("w", "w.bin")
+    constant = helper.make_node("Constant", [], ["c"], value=tensor)
+    inner = helper.make_graph([constant], "inner", [], [helper.make_tensor_value_info("c", 1, [2])])
+    sparse = onnx.SparseTensorProto(values=tensor, dims=[4])
+    function = helper.make_function("own", "F", [], ["c"], [constant], [helper.make_opsetid("", 13)])
+    wrap = lambda nodes, **rest: helper.make_model(helper.make_graph(nodes, "g", [], [], **rest))  # noqa: E731
+    found = {
+        "initializer": wrap([], initializer=[tensor]),
+        "constant": wrap([constant]),
+        "branch": wrap([helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)]),
+        "list of tensors": wrap([helper.make_node("X", [], ["y"], values=[tensor])]),
+        "sparse": wrap([], sparse_initializer=[sparse]),
+        "sparse constant": wrap([helper.make_node("Constant", [], ["c"], sparse_value=sparse)]),
+        "function": helper.make_model(helper.make_graph([], "g", [], []), functions=[function]),
+    }
+    training = wrap([])
+    training.training_info.add().initialization.CopyFrom(inner)
+    return {**found, "training": training}
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["initializer", "constant", "branch", "list of tensors", "sparse", "sparse constant", "function", "training"],
+)
+def test_external_data_is_found_wherever_it_hides(place):
+    with pytest.raises(ResNetsError, match=r"keeps \d of its tensors in other files"):
+        scan(places()[place].SerializeToString(), "x")
+
+
+def test_external_data_is_refused_by_either_of_its_two_marks():
+    for clear in ("data_location", "external_data"):
+        tensor = external("w", "../../etc/passwd")
+        tensor.ClearField(clear)
+        model = helper.make_model(helper.make_graph([], "g", [], [], initializer=[tensor]))
+        with pytest.raises(ResNetsError, match="other files"):
+            scan(model.SerializeToString(), "x")
+
+
+@pytest.mark.parametrize(
+    ("tail", "reason"),
+    [
+        (put(7, b""), "it has two graphs"),
+        (property("resnets.card", "{}"), "it has two properties"),
+        (put(7, 3), "a number stands in place of a text"),
+        (put(20, b"\x0a\x80" * 9), "claims"),
+    ],
+)
+def test_what_protobuf_would_merge_in_silence_is_refused(data, tail, reason):
+    with pytest.raises(ResNetsError, match=reason):
+        scan(data + tail, "x")
+
+
+def test_absurd_shapes_cost_nothing():
+    tensor = put(8, "w") + put(2, 1) + put(9, b"1234")
+    for dims in (put(1, 2**64 - 1) * 15, put(1, 1) * 100_000):
+        with pytest.raises(ResNetsError, match="'w' has 4 bytes for the shape"):
+            scan(put(1, 7) + put(8, put(2, 13)) + put(7, put(5, tensor + dims)), "x")
+
+
+def test_nesting_is_bounded():
+    graph = b""
+    for _ in range(50):
+        graph = put(1, put(5, put(6, graph)))
+    with pytest.raises(ResNetsError, match="nested"):
+        scan(put(1, 7) + put(8, put(2, 13)) + put(7, graph), "x")
+
+
+def test_an_output_is_added_by_appending(data):
+    more = data + output("features", ("batch", 64))
+    onnx.checker.check_model(onnx.load_from_string(more))
+    session = onnxruntime.InferenceSession(more, providers=["CPUExecutionProvider"])
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [("logits", ["batch", 3]), ("features", ["batch", 64])]
+
+
+def test_a_property_is_taken_out_and_nothing_else(data):
+    proto = onnx.load_from_string(data)
+    del proto.metadata_props[0]
+    assert onnx.load_from_string(without_property(data, "resnets.card")) == proto
+    assert without_property(data, "no such key") == data
