@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resnets.card import Label
 from resnets.errors import ResNetsError
+
+if TYPE_CHECKING:
+    from resnets.card import Label
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
@@ -97,7 +99,7 @@ class Tally:
         return list(zip(self._seen.tolist(), self._wrong.tolist(), strict=True))
 
 
-def match(folders: Sequence[str], labels: Sequence[Label], whose: str) -> tuple[NDArray[np.int64], list[str]]:
+def match(folders: Sequence[str], labels: "Sequence[Label]", whose: str) -> tuple[NDArray[np.int64], list[str]]:
     """Class number of each folder, by the label's id, then its name; and the ids of labels that have no folder.
 
     Never by position. Raises ResNetsError that lists every folder that is no label, two labels' name, or one's twin.

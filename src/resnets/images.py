@@ -4,6 +4,7 @@ import io
 import os
 import re
 import stat
+import struct
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -94,7 +95,8 @@ def open_image(source: "Source | Image.Image | NDArray[Any]", exif: str = "apply
     except MemoryError as error:
         raise ImageError("The image needs more memory than there is.") from error
     except Exception as error:  # decoders raise anything: OSError, SyntaxError, struct.error, EOFError, ...
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        early = isinstance(error, EOFError | IndexError | struct.error) or isinstance(error.__cause__, struct.error)
+        reason = "it ends too early" if early else " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ImageError(f"The image cannot be decoded ({reason}).") from error
 
 

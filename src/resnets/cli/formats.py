@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 
@@ -12,18 +13,18 @@ BAR = 20  # characters of a probability of 100 %
 EIGHTHS = " ▏▎▍▌▋▊▉"
 UNKNOWN = "unknown"
 
-Format = Callable[[Row, list[Prediction]], str]
+Format = Callable[[Row, list[Prediction], bool], str]
 
 
-def table(row: Row, predictions: list[Prediction]) -> str:
+def table(row: Row, predictions: list[Prediction], colour: bool = False) -> str:
     """For people: the file, then a line of probability, bar and name for each prediction; a single one in one line."""
     file = plain(row.file)
     if row.error is not None:
-        return f"{file}\n  {styled('31', 'error')}  {plain(row.error)}\n\n"
+        return f"{file}\n  {styled('31', 'error', colour)}  {plain(row.error)}\n\n"
     if len(predictions) == 1:
-        return f"{share(predictions[0])}  {plain(predictions[0].label)}  {styled('2', file)}\n"
+        return f"{share(predictions[0])}  {plain(predictions[0].label)}  {styled('2', file, colour)}\n"
     lines = [f"  {share(p)}  {bar(p.probability)}  {plain(p.label)}" for p in predictions]
-    return "\n".join([styled("1", file), *lines]) + "\n\n"
+    return "\n".join([styled("1", file, colour), *lines]) + "\n\n"
 
 
 def share(prediction: Prediction) -> str:
@@ -44,22 +45,20 @@ def plain(text: str) -> str:
     )
 
 
-def styled(code: str, text: str) -> str:
-    """Text in an ANSI style, where stdout is a terminal."""
-    return f"\x1b[{code}m{text}\x1b[0m" if colours() else text
+def styled(code: str, text: str, colour: bool) -> str:
+    """Text in an ANSI style, where there is colour."""
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
 
-def colours() -> bool:
-    """Does stdout show styles?"""
-    import os
-
+def stdout_has_colour() -> bool:
+    """Does stdout show styles? NO_COLOR is an agreement of many programs (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 CSV_HEADER = "file,error,rank,index,id,label,probability\n"
 
 
-def as_csv(row: Row, predictions: list[Prediction]) -> str:
+def as_csv(row: Row, predictions: list[Prediction], colour: bool = False) -> str:
     """A line for each prediction, rank 1 first; a bad input has one line, with its error and no rank."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -72,7 +71,7 @@ def as_csv(row: Row, predictions: list[Prediction]) -> str:
     return out.getvalue()
 
 
-def jsonl(row: Row, predictions: list[Prediction]) -> str:
+def jsonl(row: Row, predictions: list[Prediction], colour: bool = False) -> str:
     """One JSON object: file, error or null, predictions."""
     listed = [{"index": p.index, "id": p.id, "label": p.label, "probability": p.probability} for p in predictions]
     return json.dumps({"file": row.file, "error": row.error, "predictions": listed}, ensure_ascii=False) + "\n"

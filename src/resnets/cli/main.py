@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -105,8 +106,9 @@ def run(arguments: list[str] | None = None) -> int:
         return 130
     except _Terminated:
         return 143
-    except BrokenPipeError:  # the reader of our output has gone (`| head`): nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has gone (`| head`): nothing is wrong. Click exits by itself for this one reason.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
 
 
@@ -115,6 +117,6 @@ def main() -> None:
     status = run()
     sys.stdout.flush()
     sys.stderr.flush()
-    if status in (130, 143):
+    if status in (130, 143) or threading.active_count() > 1:  # a thread inside a library must not meet our end
         os._exit(status)
     sys.exit(status)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -55,19 +55,18 @@ def classify_command(
     resnets classify holiday/ --top 1
     resnets classify holiday/ --format jsonl -o names.jsonl -m runs/first/best.onnx
     """
-    from resnets.cli.formats import FORMATS, HEADERS, below, encoded
+    from resnets.cli.formats import FORMATS, HEADERS, below, encoded, stdout_has_colour
 
     form = form or _form_of(output)
     classifier, crops = _classifier(options), _crops(options)
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
-    with _sink(output) as out, job:
-        for row in classifier.run(job.items(), crops=crops):
+    colour = output == "-" and stdout_has_colour()
+    with _sink(output, classifier, crops, top, threshold, form) as sink, job.begin(sink):
+        for row in classifier.run(sink.rest(job.items), crops=crops):
             predictions = below(classifier.predictions(row.logits, top), threshold) if row.error is None else []
-            header = "" if row.index else HEADERS[form]
-            out.write(encoded(header + FORMATS[form](row, predictions), form))
+            header = "" if job.done else HEADERS[form]
+            sink.add(row.item, encoded(header + FORMATS[form](row, predictions, colour), form), row.error is not None)
             job.count(row.error)
-            if output == "-":
-                out.flush()
         job.finish()
     return job.report(quiet)
 
@@ -108,22 +107,21 @@ class _Job:
 
     def __init__(self, arguments: tuple[str, ...], quiet: bool) -> None:
         from resnets.inputs import Passed, expand
-        from resnets.progress import Progress
 
         self.passed = Passed()
-        self._items = expand(arguments, self.passed)
+        self.items = expand(arguments, self.passed)
         self.done = self.errors = 0
-        single = len(arguments) == 1 and arguments[0] != "-" and Path(arguments[0]).is_file()
-        self.progress = Progress("classify", None, quiet=quiet or single)
+        self.quiet = quiet or (len(arguments) == 1 and arguments[0] != "-" and Path(arguments[0]).is_file())
+        self.progress: Any = None
 
-    def __enter__(self) -> None:
-        self.progress.__enter__()
+    @contextmanager
+    def begin(self, sink: Any) -> Iterator[None]:
+        """Show progress while the block runs, from what `sink` holds already."""
+        from resnets.progress import Progress
 
-    def __exit__(self, *error: Any) -> None:
-        self.progress.__exit__(*error)
-
-    def items(self) -> Iterator[str | bytes]:
-        return self._items
+        self.done, self.errors = sink.done, sink.failed
+        with Progress("classify", None, quiet=self.quiet, done=self.done) as self.progress:
+            yield
 
     def count(self, error: str | None) -> None:
         self.done += 1
@@ -149,15 +147,41 @@ class _Job:
         return 1 if self.errors else 0
 
 
-@contextmanager
-def _sink(output: str) -> Iterator[BinaryIO]:
-    if output == "-":
-        yield sys.stdout.buffer
-        return
-    from resnets.files import whole
+class _Stdout:
+    """Rows to stdout, each as soon as it is there."""
 
-    with whole(Path(output)) as file:
-        yield file
+    done = failed = 0
+
+    def rest(self, items: Iterator[Any]) -> Iterator[Any]:
+        return items
+
+    def add(self, item: Any, row: bytes, failed: bool) -> None:
+        sys.stdout.buffer.write(row)
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _sink(output: str, classifier: Any, *options: Any) -> Iterator[Any]:
+    """Where rows go: stdout, or a file that an interrupted command leaves in parts for the next one."""
+    if output == "-":
+        yield _Stdout()
+        return
+    import hashlib
+
+    from resnets.card import to_json
+    from resnets.parts import Parts
+
+    model = hashlib.sha256(classifier.path.read_bytes()).hexdigest()
+    parts = Parts(Path(output), {"model": model, "card": to_json(classifier.card), "options": options})
+    if parts.done:
+        click.echo(f"{parts.folder} holds {parts.done:,} rows already: going on from there", err=True)
+    try:
+        with parts:
+            yield parts
+    except BaseException:
+        if parts.kept:
+            click.echo(f"{parts.folder} keeps what is done: the same command goes on from there", err=True)
+        raise
 
 
 @click.command("evaluate")

@@ -1,0 +1,27 @@
+from resnets.classify import Prediction, Row
+from resnets.cli.formats import BAR, bar, below, plain, table
+
+ROW = Row(0, "a.jpg")
+TWO = [Prediction(1, "n1", "cat", 0.75), Prediction(0, "n0", "dog", 0.25)]
+
+
+def test_bars_are_as_long_as_their_probability():
+    assert bar(1.0) == "█" * BAR
+    assert bar(0.0) == " " * BAR
+    assert bar(0.5) == "█" * (BAR // 2) + " " * (BAR // 2)
+    assert {len(bar(p / 97)) for p in range(98)} == {BAR}
+
+
+def test_colour_is_for_terminals():
+    assert "\x1b" not in table(ROW, TWO)
+    assert "\x1b[1ma.jpg\x1b[0m" in table(ROW, TWO, True)
+    assert "\x1b[31merror\x1b[0m" in table(Row(0, "a.jpg", {}, "The file is empty."), [], True)
+
+
+def test_letters_of_all_languages_are_plain_and_controls_are_not():
+    assert plain("Äpfel 猫.jpg\x07\u202e") == "Äpfel 猫.jpg\\x07\\u202e"
+
+
+def test_the_threshold_itself_is_known():
+    assert below(TWO, 0.75) == TWO
+    assert below(TWO, 0.76) == [Prediction(None, None, "unknown", 0.75)]

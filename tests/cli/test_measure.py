@@ -1,0 +1,36 @@
+import pytest
+
+from resnets.card import Card, Label
+from resnets.cli.measure import labelled, split_of
+from resnets.errors import ResNetsError
+
+
+def test_which_folder_is_measured(tmp_path):
+    (tmp_path / "cat").mkdir()
+    assert split_of(tmp_path) == tmp_path
+    (tmp_path / "train").mkdir()
+    with pytest.raises(ResNetsError, match="none to measure on"):
+        split_of(tmp_path)
+    (tmp_path / "test").mkdir()
+    assert split_of(tmp_path) == tmp_path / "test"
+    (tmp_path / "val").mkdir()
+    assert split_of(tmp_path) == tmp_path / "val"
+    only = tmp_path / "only"
+    (only / "validation").mkdir(parents=True)
+    assert split_of(only) == only / "validation"
+    with pytest.raises(ResNetsError, match="no folder"):
+        split_of(tmp_path / "none")
+
+
+def test_a_model_without_labels_cannot_be_measured(photo_data):
+    with pytest.raises(ResNetsError, match="has no labels"):
+        labelled(photo_data, Card("bare", None))
+
+
+def test_fewer_folders_than_classes_are_told(photo_data, capsys):
+    labels = tuple(Label(name, name) for name in ("zebra", "rocket", "coffee", "cat"))
+    split, targets, missing = labelled(photo_data, Card("four", None, labels))
+    assert missing == ["zebra"]
+    assert sorted(set(targets.tolist())) == [1, 2, 3]
+    assert [labels[t].id for t in targets] == [file.split("/")[0] for file in split.files]
+    assert "no folder for 1 of the model's 4 classes: zebra" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnets
+from resnets.card import RECIPES, Label
+from resnets.classify import Classifier, softmax, top
+from resnets.errors import ResNetsError
+from resnets.images import ImageError, decode, normalise, prepare
+from resnets.weights.files import load, save
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model):
+    return Classifier(tiny_model, threads=2)
+
+
+def test_three_steps_by_hand_give_what_the_classifier_gives(classifier, photos):
+    recipe = classifier.card.recipe
+    x = normalise(prepare(decode(photos["cat"]), recipe), recipe)
+    by_hand = resnets.top(classifier.logits(x)[0], classifier.card.labels, 2)
+    found = classifier.classify(photos["cat"], top=2)
+    assert [p.label for p in found] == [p.label for p in by_hand]
+    assert found[0].probability == pytest.approx(by_hand[0].probability, abs=1e-6)
+    assert sum(p.probability for p in classifier.classify(photos["cat"], top=9)) == pytest.approx(1)
+
+
+def test_every_kind_of_item_gives_the_same(classifier, photos):
+    path = photos["coffee"]
+    with Image.open(path) as photo:
+        items = [path, str(path), path.read_bytes(), photo, decode(path)]
+        rows = list(classifier.run(items))
+        for row in rows:
+            assert np.allclose(row.logits, rows[0].logits, atol=1e-5)
+        for item in items:
+            assert classifier.classify(item)[0].label == classifier.classify(items)[0][0].label
+    assert [row.file for row in rows] == [str(path), str(path), "-", "-", "-"]
+
+
+def test_bad_items_among_good_ones_keep_their_place(classifier, photos, tmp_path):
+    torn = tmp_path / "torn.jpg"
+    torn.write_bytes(photos["rocket"].read_bytes()[:3000])
+    good = list(photos.values())
+    items = [torn if i % 5 == 3 else good[i % len(good)] for i in range(60)]
+    rows = list(classifier.run(items))
+    assert [row.index for row in rows] == list(range(60))
+    assert [row.item for row in rows] == items
+    alone = {path: next(classifier.run([path])).logits for path in good}
+    for row in rows:
+        if row.item == torn:
+            assert row.error.startswith("The image cannot be decoded (")
+            assert not row.outputs
+        else:
+            assert row.error is None
+            assert np.allclose(row.logits, alone[row.item], atol=1e-5)
+
+
+def test_all_items_may_be_bad(classifier):
+    assert [row.error for row in classifier.run([b"", b"", b""])] == ["The file is empty."] * 3
+    assert list(classifier.run([])) == []
+
+
+def test_many_items_are_drawn_a_bounded_number_ahead(classifier, photos):
+    data, drawn = photos["camera"].read_bytes(), itertools.count()
+    rows = classifier.run(data for _ in range(100_000) if next(drawn) >= 0)
+    for _ in range(40):
+        next(rows)
+    assert next(drawn) < 40 + 16 * 2 * 9
+    rows.close()
+
+
+def test_ten_crops_are_the_mean_of_their_logits(tiny_model, photos):
+    recipe = replace(RECIPES["resnets"], size=48, crop=32)
+    classifier = Classifier(tiny_model, recipe=recipe)
+    crops = prepare(decode(photos["cat"]), recipe, 10)
+    row = next(classifier.run([photos["cat"]], crops=10))
+    assert np.allclose(row.logits, classifier.logits(normalise(crops, recipe)).mean(0), atol=1e-5)
+    mirrored = next(classifier.run([photos["cat"]], crops=2)).logits
+    both = normalise(prepare(decode(photos["cat"]), recipe, 2), recipe)
+    assert np.allclose(mirrored, classifier.logits(both).mean(0), atol=1e-5)
+    with pytest.raises(ResNetsError, match="no way to take 3 crops"):
+        classifier.run([photos["cat"]], crops=3)
+
+
+def test_features_are_pooled_and_give_the_logits(classifier, tiny_model, photos):
+    features = classifier.features(list(photos.values()))
+    assert features.shape == (len(photos), 64)
+    assert features.dtype == np.float32
+    weights = load(tiny_model).weights
+    logits = features @ weights["fc.weight"].T + weights["fc.bias"]
+    expected = [row.logits for row in classifier.run(photos.values())]
+    assert np.allclose(logits, expected, atol=1e-4)
+    assert np.allclose(classifier.features(photos["cat"])[0], features[list(photos).index("cat")], atol=1e-4)
+
+
+def test_a_bad_image_raises_where_there_are_no_rows(classifier, photos):
+    with pytest.raises(ImageError, match=r"no\.jpg: There is no such file"):
+        classifier.classify([photos["cat"], "no.jpg"])
+
+
+def test_an_answer_that_is_not_finite_is_an_error(tiny_model, photos, tmp_path):
+    model = load(tiny_model)
+    weights = {**model.weights, "fc.bias": np.full(3, 3e38, np.float32), "fc.weight": model.weights["fc.weight"] * 0}
+    save(replace(model, weights=weights), tmp_path / "big.onnx")
+    assert next(Classifier(tmp_path / "big.onnx").run([photos["cat"]])).error is None
+    weights["fc.weight"] = np.full_like(weights["fc.weight"], 3e38)
+    save(replace(model, weights=weights), tmp_path / "broken.onnx")
+    row = next(Classifier(tmp_path / "broken.onnx").run([photos["cat"]]))
+    assert row.error == "The network's answer is not a finite number."
+
+
+def test_top_clamps_numbers_classes_without_labels_and_breaks_ties_by_number():
+    found = top(np.array([1.0, 3.0, 3.0, 0.0], np.float32), None, 9)
+    assert [(p.index, p.id, p.label) for p in found] == [(1, None, "1"), (2, None, "2"), (0, None, "0"), (3, None, "3")]
+    probabilities = np.array([0.25, 0.75], np.float32)
+    assert top(probabilities, None, 1, output="probabilities")[0].probability == 0.75
+    hot = top(np.array([0.0, 2.0]), None, 1, temperature=2.0)[0].probability
+    assert hot == pytest.approx(1 / (1 + np.exp(-1)))
+    with pytest.raises(ResNetsError, match="2 labels, but the network has 3 classes"):
+        top(np.zeros(3), [Label("a", "a"), Label("b", "b")])
+    with pytest.raises(ResNetsError, match="one image"):
+        top(np.zeros((1, 3)), None)
+
+
+def test_softmax_of_large_logits():
+    assert softmax(np.array([1e4, 0.0])).tolist() == [1.0, 0.0]
+
+
+def test_without_a_recipe_pixels_are_refused_but_tensors_are_taken(tiny_model, photos, tmp_path):
+    model = load(tiny_model)
+    path = tmp_path / "bare.onnx"
+    save(replace(model, card=replace(model.card, recipe=None, labels=None)), path)
+    bare = Classifier(path)
+    assert bare.logits(np.zeros((2, 3, 32, 32), np.float32)).shape == (2, 3)
+    with pytest.raises(ResNetsError, match="does not say how its images are to be prepared"):
+        bare.run([photos["cat"]])
+    named = Classifier(path, recipe="cifar", labels=[Label(c, c) for c in "abc"])
+    assert named.classify(decode(photos["cat"])[:32, :32])[0].label in "abc"
+    with pytest.raises(ResNetsError, match="2 labels, but the network has 3 classes"):
+        Classifier(path, labels=[Label("a", "a"), Label("b", "b")])
+
+
+def test_an_engine_that_is_not_there(tiny_model):
+    with pytest.raises(ResNetsError, match="no engine 'tensorrt'"):
+        Classifier(tiny_model, engine="tensorrt")

@@ -1,0 +1,297 @@
+import io
+import json
+import os
+import struct
+import threading
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from resnets import images
+from resnets.card import RECIPES, Recipe
+from resnets.errors import ResNetsError
+from resnets.images import ImageError, decode, normalise, prepare, resized_size
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def saved(image, kind="PNG", **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def gradient(width=61, height=43):
+    across, down = np.meshgrid(np.arange(width), np.arange(height))
+    return np.stack([across * 4, down * 5, (across + down) * 2], -1).astype(np.uint8)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("crops", [1, 10])
+def test_torchvisions_recipe_is_torchvisions(peers, shared, photos, crops):
+    import tarfile
+
+    from torchvision import transforms
+
+    recipe = RECIPES["torchvision"]
+    files = [path.read_bytes() for path in photos.values()]
+    with tarfile.open(shared / "data" / "imagenet-samples.tar") as archive:
+        members = [member for member in archive.getmembers() if member.isfile()]
+        files += [archive.extractfile(member).read() for member in members[:: 4 if crops == 1 else 20]]
+    # torchvision: TL, TR, BL, BR, centre. fb.resnet.torch, and so we: the centre first.
+    crop = transforms.CenterCrop(224) if crops == 1 else transforms.TenCrop(224)
+    cut = transforms.Compose([transforms.Resize(256), crop])
+    normal = transforms.Compose([transforms.ToTensor(), transforms.Normalize(recipe.mean, recipe.std)])
+    for data in files:
+        theirs = cut(Image.open(io.BytesIO(data)).convert("RGB"))
+        theirs = [theirs] if crops == 1 else [theirs[i] for i in (4, 0, 1, 2, 3, 9, 5, 6, 7, 8)]
+        ours = prepare(decode(data, exif=recipe.exif, alpha=recipe.alpha), recipe, crops)
+        assert np.array_equal(ours, np.stack([np.asarray(c) for c in theirs]))
+        assert np.abs(normalise(ours, recipe)[0] - normal(theirs[0]).numpy()).max() < 1e-6
+
+
+def test_the_zoos_recipe_is_its_script(photos):
+    """imagenet_preprocess.py: the other side round()ed, bilinear, the corner at side // 2 - 112."""
+    image = Image.open(photos["coffee"]).convert("RGB")
+    for size in ((331, 500), (500, 333), (375, 500), (257, 300)):
+        photo = image.resize(size)
+        short = min(size)
+        wide, high = (round(side * 256 / short) for side in size)
+        resized = photo.resize((wide, high), Image.Resampling.BILINEAR)
+        left, top = wide // 2 - 112, high // 2 - 112
+        expected = np.asarray(resized.crop((left, top, left + 224, top + 224)))
+        assert np.array_equal(prepare(photo, RECIPES["zoo-readme"])[0], expected)
+
+
+def torch7(shared, name):
+    """An array that Torch7 wrote, with the shape that stands beside it."""
+    folder = shared / "oracles" / "torch7" / "preproc"
+    listed = json.loads((folder / "cifar.json").read_text()).values()
+    for photo in json.loads((folder / "preproc.json").read_text()).values():
+        listed = [*listed, *photo.get("files", {}).values()] if isinstance(photo, dict) else listed
+    entry = next(entry for entry in listed if entry["file"] == name)
+    return np.fromfile(folder / name, entry["dtype"]).reshape(entry["shape"])
+
+
+def test_ten_crops_are_in_the_order_of_fb_resnet_torch(shared):
+    """Against its own crops; the filters differ, so each of ours is only asked to be nearest to its namesake."""
+    theirs = torch7(shared, "n01440764_tench.tencrop.bin")
+    pixels = torch7(shared, "n01440764_tench.decoded_u8.bin").transpose(1, 2, 0)
+    ours = normalise(prepare(np.ascontiguousarray(pixels), Recipe(crop_rounding="ceil"), 10), Recipe())
+    distances = np.abs(ours[:, None] - theirs[None]).mean((2, 3, 4))
+    assert distances.argmin(1).tolist() == list(range(10))
+
+
+def test_the_recipe_of_cifar_is_fb_resnet_torchs(shared):
+    pixels = torch7(shared, "cifar_u8.bin").transpose(0, 2, 3, 1)
+    ours = np.concatenate(
+        [normalise(prepare(np.ascontiguousarray(p), RECIPES["cifar"]), RECIPES["cifar"]) for p in pixels]
+    )
+    assert np.abs(ours - torch7(shared, "cifar10_norm.bin")).max() < 1e-6
+
+
+def test_cifar_pixels_stay_as_they_are():
+    pixels = gradient(32, 32)
+    assert np.array_equal(prepare(pixels, RECIPES["cifar"])[0], pixels)
+    with pytest.raises(ImageError, match="31 x 32 pixels, smaller than the recipe's crop of 32"):
+        prepare(gradient(31, 32), RECIPES["cifar"])
+
+
+def test_two_crops_are_the_centre_and_its_mirror_image():
+    one, two = (prepare(gradient(), Recipe(size=32, crop=32), crops) for crops in (1, 2))
+    assert np.array_equal(two[0], one[0])
+    assert np.array_equal(two[1], one[0][:, ::-1])
+    with pytest.raises(ResNetsError, match="no way to take 3 crops"):
+        prepare(gradient(), Recipe(size=32, crop=32), 3)
+
+
+@pytest.mark.parametrize(("rounding", "corner"), [("half-even", 2), ("floor", 2), ("ceil", 3)])
+def test_the_corner_is_rounded_as_the_recipe_says(rounding, corner):
+    recipe = Recipe(resize="none", crop=32, crop_rounding=rounding)
+    assert np.array_equal(prepare(gradient(37, 32), recipe)[0], gradient(37, 32)[:, corner : corner + 32])
+
+
+def test_sizes_after_resizing():
+    assert resized_size(500, 333, Recipe()) == (384, 256)
+    assert resized_size(500, 331, Recipe(resize_rounding="half-even")) == (387, 256)
+    assert resized_size(500, 331, Recipe()) == (386, 256)
+    assert resized_size(500, 331, Recipe(resize="square")) == (256, 256)
+
+
+def test_a_filter_of_the_future_says_so():
+    with pytest.raises(ResNetsError, match="torch7-bicubic is not available yet"):
+        prepare(gradient(), Recipe(filter="torch7-bicubic"))
+
+
+def test_normalise_is_the_formula_and_turns_channels_for_bgr():
+    recipe = Recipe(scale=2.0, mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 8.0))
+    crops = gradient()[None]
+    planes = crops.transpose(0, 3, 1, 2).astype(np.float64)
+    mean, std = (np.array(v)[None, :, None, None] for v in (recipe.mean, recipe.std))
+    found = normalise(crops, recipe)
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    assert np.allclose(found, (planes * 2 - mean) / std, rtol=1e-6)
+    turned = normalise(crops, Recipe(scale=2.0, mean=recipe.mean, std=recipe.std, order="BGR"))
+    assert np.allclose(turned, (planes[:, ::-1] * 2 - mean) / std, rtol=1e-6)
+    assert np.array_equal(normalise(crops.astype(np.float32), recipe), found)
+    with pytest.raises(ResNetsError, match="normalises 1 channels, and the image has 3"):
+        normalise(crops, Recipe(mean=(0.0,), std=(1.0,)))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_image_upright(orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(gradient()), kind, exif=exif)
+    with Image.open(io.BytesIO(data)) as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    assert np.array_equal(decode(data), upright)
+    if kind != "TIFF":  # Pillow turns TIFF itself, whatever it is asked
+        assert decode(data, exif="ignore").shape == (43, 61, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_does_not_cost_the_pixels():
+    data = saved(Image.fromarray(gradient()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert decode(data).shape == (43, 61, 3)
+
+
+def transparent_palette():
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    return saved(image, transparency=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "on_white", "dropped"),
+    [
+        (saved(Image.new("RGBA", (4, 4), (255, 0, 0, 0))), WHITE, RED),
+        (saved(Image.new("RGBA", (4, 4), (255, 0, 0, 128))), (255, 127, 127), RED),
+        (saved(Image.new("LA", (4, 4), (80, 0))), WHITE, (80, 80, 80)),
+        (saved(Image.new("RGB", (4, 4), RED), transparency=RED), WHITE, RED),
+        (transparent_palette(), WHITE, RED),
+        (saved(Image.new("L", (4, 4), 7)), (7, 7, 7), (7, 7, 7)),
+        (saved(Image.new("1", (4, 4), 1)), WHITE, WHITE),
+    ],
+)
+def test_transparency_is_laid_on_white_or_dropped(data, on_white, dropped):
+    assert np.ptp(np.array([*decode(data)[0, 0], *on_white]).reshape(2, 3), axis=0).max() <= 1
+    assert tuple(decode(data, alpha="drop")[0, 0]) == dropped
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PPM", "TIFF"])
+def test_sixteen_bits_are_scaled_not_clipped(kind):
+    values = np.array([[0, 257, 40000, 65535]], np.uint16)
+    assert decode(saved(Image.fromarray(values), kind))[0, :, 0].tolist() == [0, 1, 156, 255]
+
+
+def test_pixels_without_a_range_are_refused():
+    with pytest.raises(ImageError, match="32-bit pixels"):
+        decode(saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"))
+
+
+def test_cmyk_is_converted(photos):
+    photo = Image.open(photos["coffee"]).convert("CMYK")
+    data = saved(photo, "JPEG", quality=95)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.mode == "CMYK"
+        assert np.array_equal(decode(data), np.asarray(opened.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_frame_of_several(kind):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, (0, 0, 255), WHITE)]
+    data = saved(
+        frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {})
+    )
+    assert tuple(decode(data)[3, 3]) == RED
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"])
+def test_every_kind_of_file_is_read_as_pillow_reads_it(kind):
+    from PIL import features
+
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    data = saved(Image.fromarray(gradient()), kind)
+    assert np.array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def test_arrays_and_pillow_images_are_images_too():
+    assert np.array_equal(images.open_image(gradient()), gradient())
+    assert images.open_image(Image.new("LA", (3, 2))).mode == "RGB"
+    with pytest.raises(ImageError, match=r"float64 \(3, 3\)"):
+        images.open_image(np.zeros((3, 3)))
+
+
+def progressive_bomb(scans):
+    """A progressive JPEG whose last scan is there again and again."""
+    data = saved(Image.fromarray(gradient()), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
+def png_header(width, height):
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return head + struct.pack(">I", 4) + b"IDAT"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "The file is empty."),
+        (b"hello, this is no image", "not an image of a kind that is read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "not an image of a kind that is read"),
+        (saved(Image.fromarray(gradient()), "JPEG")[:-100], "cannot be decoded .*truncated"),
+        (saved(Image.fromarray(gradient()), "JPEG")[:300], "cannot be decoded"),
+        (saved(Image.fromarray(gradient()))[:-60], "cannot be decoded"),
+        (saved(Image.fromarray(gradient()))[:33], "ends too early"),
+        (b"\xff\xd8\xff" + b"\0" * 50, "cannot be decoded"),
+        (png_header(100_000, 100_000), "100,000 x 100,000 pixels, more than the limit"),
+        (png_header(60_000, 60_000), "60,000 x 60,000 pixels, more than the limit"),
+        (png_header(101, 1), "longer than 100 times its width"),
+        (progressive_bomb(150), r"1\d\d scans, more than the limit of 100"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_sentence(data, reason):
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode(data)
+    assert caught.value.problem.count(". ") == 0
+    assert caught.value.problem.endswith(".")
+
+
+def test_few_scans_pass_and_metadata_is_not_counted():
+    assert decode(progressive_bomb(50)).shape == (43, 61, 3)
+    plain = saved(Image.fromarray(gradient()), "JPEG")
+    comment = b"\xff\xfe" + (402).to_bytes(2, "big") + b"\xff\xda" * 200
+    assert np.array_equal(decode(plain[:2] + comment + plain[2:]), decode(plain))
+
+
+def test_paths_that_hold_no_image(tmp_path, monkeypatch):
+    with pytest.raises(ImageError, match=r"^There is no such file\. "):
+        decode(tmp_path / "none.jpg")
+    with pytest.raises(ImageError, match="a folder, not an image"):
+        decode(tmp_path)
+    with pytest.raises(ImageError, match="cannot be read"):
+        decode("zero\0byte.jpg")
+    monkeypatch.setattr(images, "MAX_BYTES", 10)
+    (tmp_path / "big.jpg").write_bytes(b"x" * 11)
+    with pytest.raises(ImageError, match="11 bytes, more than the limit of 10"):
+        decode(tmp_path / "big.jpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    waited = threading.Event()
+    rescue = threading.Timer(5, lambda: (waited.set(), os.open(tmp_path / "pipe.jpg", os.O_RDWR)))
+    rescue.start()
+    with pytest.raises(ImageError, match="not a regular file"):
+        decode(tmp_path / "pipe.jpg")
+    rescue.cancel()
+    assert not waited.is_set()

@@ -1,0 +1,93 @@
+import io
+import os
+
+import pytest
+
+from resnets.errors import ResNetsError
+from resnets.inputs import Passed, expand, from_stream
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in (
+        "b.JPG",
+        "a-b.png",
+        "a/z.jpeg",
+        "a/deep/y.webp",
+        "notes.txt",
+        "a/.hidden.jpg",
+        ".cache/x.jpg",
+        "é.gif",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_is_walked_in_byte_order_by_suffix_in_any_case(folder):
+    passed = Passed()
+    found = list(expand([str(folder)], passed))
+    names = [os.path.relpath(path, folder) for path in found]
+    assert names == ["a-b.png", "a/deep/y.webp", "a/z.jpeg", "b.JPG", "é.gif"]
+    assert names == sorted(names, key=os.fsencode)
+    assert passed.others == 2  # notes.txt and a/.hidden.jpg
+
+
+def test_files_are_taken_as_named_there_or_not(folder):
+    assert list(expand(["notes.txt", "missing.jpg", "b.JPG"], Passed())) == ["notes.txt", "missing.jpg", "b.JPG"]
+
+
+def test_patterns(folder):
+    assert list(expand(["*.[pJ]*"], Passed())) == ["a-b.png", "b.JPG"]
+    assert list(expand(["**/*.jpeg"], Passed())) == ["a/z.jpeg"]
+    assert list(expand(["no*.jpg"], Passed())) == ["no*.jpg"]  # nothing matches: a row with its error
+    (folder / "odd[1].jpg").touch()
+    assert list(expand(["odd[1].jpg"], Passed())) == ["odd[1].jpg"]
+
+
+def test_empty_folders_are_remembered(tmp_path):
+    passed = Passed()
+    assert not list(expand([str(tmp_path)], passed))
+    assert passed.empty == (str(tmp_path),)
+
+
+def test_a_link_to_a_folder_above_ends(folder):
+    (folder / "a" / "loop").symlink_to(folder)
+    assert len(list(expand([str(folder)], Passed()))) == 5
+
+
+def test_a_folder_that_cannot_be_listed_is_a_bad_input(folder, monkeypatch):
+    real = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert f"{folder}/a/deep" in list(expand([str(folder)], Passed()))
+
+
+def test_web_addresses_are_not_read_yet():
+    with pytest.raises(ResNetsError, match="is a web address"):
+        expand(["a.jpg", "https://example.org/cat.jpg"], Passed())
+
+
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff\xe0\x00\x10JFIF", b"P6\n1 1\n255\nabc", b"BM" + b"\0" * 20, b"\0\1\2"])
+def test_an_image_on_stdin(data):
+    assert list(expand(["-"], Passed(), io.BytesIO(data + b"\n" * 99))) == [data + b"\n" * 99]
+
+
+@pytest.mark.parametrize(
+    ("data", "paths"),
+    [
+        (b"", []),
+        (b"a.jpg", ["a.jpg"]),
+        (b"a.jpg\nb\n\nc d.png\r\n", ["a.jpg", "b", "c d.png"]),
+        (b"BMW/a very long path to a photograph.jpg\nb.jpg\n", ["BMW/a very long path to a photograph.jpg", "b.jpg"]),
+        (b"\xff.jpg\n", ["\udcff.jpg"]),
+    ],
+)
+def test_a_list_on_stdin(data, paths):
+    assert list(from_stream(io.BytesIO(data))) == paths
