@@ -37,20 +37,27 @@ def convergence(runs: Sequence[Path], out: Path) -> None:
         rows = read_results(run)
         name = run.resolve().name if run.is_dir() else run.stem
         final = rows["val_top1_error"][-1]
-        (line,) = errors.plot(rows["epoch"], rows["val_top1_error"], label=f"{name}: validation, ends at {final:.2f} %")
-        errors.plot(
-            rows["epoch"], rows["train_top1_error"], "--", color=line.get_color(), label=f"{name}: training (augmented)"
+        (line,) = errors.plot(
+            rows["epoch"], rows["val_top1_error"], ".-", label=f"{name}: validation, ends at {final:.2f} %"
         )
-        losses.plot(rows["epoch"], rows["train_loss"], "--", color=line.get_color())
-        rates.plot(rows["epoch"], rows["learning_rate"], color=line.get_color())
+        errors.plot(
+            rows["epoch"],
+            rows["train_top1_error"],
+            ".--",
+            color=line.get_color(),
+            label=f"{name}: training (augmented)",
+        )
+        losses.plot(rows["epoch"], rows["train_loss"], ".--", color=line.get_color())
+        rates.plot(rows["epoch"], rows["learning_rate"], ".-", color=line.get_color())
     errors.set_ylabel("top-1 error (%)")
-    errors.set_ylim(bottom=0)
     errors.legend()
     losses.set_ylabel("training loss")
     rates.set_ylabel("learning rate")
     rates.set_xlabel("epoch")
+    rates.xaxis.get_major_locator().set_params(integer=True)
     for axes in (errors, losses, rates):
         axes.grid(alpha=0.3)
+        axes.set_ylim(bottom=0)
     with whole(out) as file:
         figure.savefig(file, format="png", dpi=110)
     plt.close(figure)

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from resnets.card import RECIPES
 from resnets.data import augment, batches, pictures
 from resnets.data.folders import read_split
-from resnets.errors import ResNetsError
 from resnets.images import decode, normalise
 
 
@@ -70,44 +68,8 @@ def test_a_last_batch_of_one_is_left_out() -> None:
     assert batches.batches_per_epoch(3, 5, whole=True) == 1
 
 
-@pytest.fixture
-def broken(photo_data: Path, tmp_path: Path) -> Path:
-    """150 images a class, one of them cut short."""
-    for label in ("cat", "rocket"):
-        (tmp_path / label).mkdir()
-        data = next((photo_data / "train" / label).iterdir()).read_bytes()
-        for number in range(150):
-            (tmp_path / label / f"{number:03}.jpg").write_bytes(data)
-    (tmp_path / "cat" / "077.jpg").write_bytes(data[:300])
-    return tmp_path
-
-
-def test_one_bad_image_is_named_and_left_out(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = pictures.read_pictures(read_split(broken), load, label="reading", quiet=True)
-    assert len(found) == 299
-    assert found.bad[0][0] == "cat/077.jpg"
-    assert "cat/077.jpg" in capsys.readouterr().err
-    assert len(found.kept or []) == 299
-    assert np.bincount(found.split.targets).tolist() == [149, 150]
-
-
 def test_a_bad_image_met_on_the_way_is_left_out_of_its_batch(broken: Path) -> None:
     source = pictures.Pictures(read_split(broken), load, None)
     made = run(source)
     assert sum(len(b.targets) for b in made) == 299
     assert [file for b in made for file, _ in b.bad] == ["cat/077.jpg"]
-
-
-def test_too_many_bad_images_stop_everything(broken: Path) -> None:
-    for number in range(10):
-        (broken / "rocket" / f"{number:03}.jpg").write_bytes(b"no image")
-    with pytest.raises(ResNetsError, match="11 of 300 images cannot be read") as caught:
-        pictures.read_pictures(read_split(broken), load, label="reading", quiet=True)
-    assert "rocket/003.jpg" in str(caught.value)
-
-
-def test_what_does_not_fit_is_not_kept(photo_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "available_memory", lambda: 24 * 40 * 40 * 3)
-    assert read(photo_data / "train").kept is None
-    monkeypatch.setattr(pictures, "available_memory", lambda: 3 * 24 * 40 * 40 * 3)
-    assert read(photo_data / "train").kept is not None

@@ -4,8 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from resnets.errors import ResNetsError
-from resnets.training.presets import PRESETS, preset_named
+from resnets.training.presets import preset_named
 from resnets.training.schedule import learning_rate
 
 
@@ -46,14 +45,3 @@ def test_cosine_is_half_way_in_the_middle() -> None:
     preset = preset_named("fb-cifar", schedule="cosine")
     assert [learning_rate(preset, step, 100) for step in (0, 50)] == pytest.approx([0.1, 0.05])
     assert learning_rate(preset, 99, 100) < 1e-4
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_says_how_it_is_run(name: str) -> None:
-    assert "resnets train " in (PRESETS[name].__doc__ or "")
-    assert PRESETS[name]().name == name
-
-
-def test_every_wrong_setting_is_listed() -> None:
-    with pytest.raises(ResNetsError, match=r"epochs.*batch.*learning rate"):
-        preset_named("fb-cifar", epochs=0, batch=1, learning_rate=-1.0)
