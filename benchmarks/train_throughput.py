@@ -53,14 +53,16 @@ def main() -> None:
             )  # fmt: skip
 
     source = files()
-    fixed = to_device((lambda b: (b.images, b.targets))(next(source)), engine.device)
+    first = next(source)
+    fixed_x, fixed_y = to_device((first.images, first.targets), engine.device)
 
     def from_files() -> None:
         batch = next(source)
-        engine.step(*to_device((batch.images, batch.targets), engine.device), 1e-4, 0)
+        x, y = to_device((batch.images, batch.targets), engine.device)
+        engine.step(x, y, 1e-4, 0)
 
     def from_memory() -> None:
-        engine.step(*fixed, 1e-4, 0)
+        engine.step(fixed_x, fixed_y, 1e-4, 0)
 
     def block(step: Callable[[], None]) -> float:
         start = time.perf_counter()

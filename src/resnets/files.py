@@ -33,6 +33,27 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold the existing file `path` against other processes while the block runs; the system lets go of it at any end.
+
+    Raises ResNetsError where another process holds it. Does nothing on systems without flock.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield
+        return
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ResNetsError(
+                f"Another process is at work in {what}.", "Wait until it has ended, or stop it."
+            ) from error
+        yield
+
+
 def unwritable(path: Path, error: OSError) -> ResNetsError:
     """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

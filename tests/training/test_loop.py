@@ -1,8 +1,6 @@
 """Training from folders: what it writes, what it refuses, and that it learns."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -125,32 +123,6 @@ def test_precision_follows_the_machine_not_a_timing(monkeypatch: pytest.MonkeyPa
     assert settle_precision("auto", "cpu") == "float32"
     assert settle_precision("bfloat16", "cpu") == "bfloat16"
     assert settle_device("cpu") == "cpu"
-
-
-def test_command_line_without_a_validation_folder(photo_data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from resnets.cli.main import main; main()", "train"]
-    rest = ["--architecture", "resnet20-cifar", "--preset", "quick-cifar", "--epochs", "1", "--batch", "8"]
-    refused = subprocess.run([*command, str(photo_data / "train"), *rest], capture_output=True, text=True, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: ")
-    assert "--val-split 0.1" in refused.stderr
-    done = subprocess.run(
-        [*command, str(photo_data / "train"), *rest, "--val-split", "0.25"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "resnet20-cifar" / "best.onnx").is_file()
-    assert "epoch 1/1: loss" in done.stderr
-    assert done.stdout == ""
-
-
-def test_resume_takes_no_other_settings(run: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from resnets.cli.main import main; main()", "train", "--resume", str(run)]
-    refused = subprocess.run([*command, "--epochs", "5", "--lr", "1"], capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "--epochs, --lr" in refused.stderr
 
 
 def test_the_same_seed_gives_the_same_network_and_another_one_does_not() -> None:

@@ -171,6 +171,16 @@ def test_other_images_are_noticed(untouched: Path, photo_data: Path, tmp_path: P
         loop.resume(run, data, quiet=True)
 
 
+def test_two_processes_never_work_on_one_run(untouched: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(untouched, run)
+    (run / "best.onnx").unlink()
+    with files.alone(run / "config.yaml", str(run)), pytest.raises(ResNetsError, match="Another process is at work"):
+        loop.resume(run, quiet=True)
+    loop.resume(run, quiet=True)
+    assert_same(run, untouched)
+
+
 def test_a_damaged_state_is_one_error(untouched: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

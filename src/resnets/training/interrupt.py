@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Stop:
-    """While open, a first SIGINT or SIGTERM only asks; `leave` then does what it would have done. A second acts at once."""
+    """While open, a first SIGINT or SIGTERM only asks; `leave` then does what it would have. A second acts at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from resnets.errors import ResNetsError
-from resnets.files import whole
+from resnets.files import alone, whole
 from resnets.training import checkpoint, outputs
 from resnets.training.checkpoint import State
 from resnets.training.config import Config, from_yaml, to_yaml
@@ -80,7 +80,7 @@ def _begin_folder(run: Run) -> None:
 
 
 def _go_on(run: Run) -> Path:
-    with Stop(run.folder) as stop:
+    with alone(run.folder / "config.yaml", str(run.folder)), Stop(run.folder) as stop:
         while run.state.epoch < run.config.preset.epochs:
             run_epoch(run, stop)
             close_epoch(run, measure(run))

@@ -1,0 +1,75 @@
+"""Files appear whole or not at all."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnets.errors import ResNetsError
+from resnets.files import alone, whole
+
+
+def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    with whole(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with whole(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def limit_files_to_a_kilobyte() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+
+def test_a_system_that_refuses_more_bytes_is_one_error(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from resnets.errors import ResNetsError
+from resnets.files import whole
+try:
+    with whole(Path(sys.argv[1])) as file:
+        file.write(bytes(10_000))
+except ResNetsError as error:
+    print(error)
+"""
+    path = tmp_path / "model"
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        preexec_fn=limit_files_to_a_kilobyte,
+        capture_output=True,
+        text=True,
+    )
+    assert f"{path} cannot be written (File too large)" in run.stdout, run.stderr
+    assert not os.listdir(tmp_path)
+
+
+def test_a_missing_folder_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ResNetsError, match="cannot be written"), whole(tmp_path / "nowhere" / "model") as file:
+        file.write(b"x")
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.touch()
+    with alone(path, "runs/a"), pytest.raises(ResNetsError, match="at work in runs/a"), alone(path, "runs/a"):
+        pass
+    with alone(path, "runs/a"):
+        pass
