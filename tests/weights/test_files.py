@@ -189,6 +189,17 @@ def test_nothing_is_written_that_cannot_be_read_back(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_format_that_loses_something_is_refused_unless_forced(model, tmp_path, monkeypatch):
+    poor = replace(model.card, architecture=replace(model.architecture, eps=1e-3))
+    form = replace(files.FORMATS[".onnx"], read=lambda data, source: replace(model, card=poor))
+    monkeypatch.setitem(files.FORMATS, ".onnx", form)
+    with pytest.raises(ResNetsError, match="would lose architecture"):
+        save(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+    save(model, tmp_path / "m.onnx", force=True)
+    assert (tmp_path / "m.onnx").is_file()
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(path, model, monkeypatch):
     before = path.read_bytes()
 

@@ -37,7 +37,7 @@ def write(model: Model, options: Options) -> bytes:
         size = model.weights[name].nbytes
         header[name] = {"dtype": "F32", "shape": list(model.weights[name].shape), "data_offsets": [at, at + size]}
         at += size
-    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # arrays begin at a multiple of eight bytes
     arrays = (np.ascontiguousarray(model.weights[name], "<f4").data for name in sorted(model.weights))
     return b"".join((len(text).to_bytes(8, "little"), text, *arrays))
