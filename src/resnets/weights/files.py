@@ -23,6 +23,7 @@ from resnets.weights.options import Options
 from resnets.weights.wire import Buffer
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
+LARGE = 64 << 20
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it
 
 
@@ -185,7 +186,9 @@ def format_of(path: Path) -> Format:
 
 
 def contents(path: Path) -> bytes:
-    """All bytes of a model file, once its size and its beginning have been looked at."""
+    """All bytes of a model file, once its size and its beginning have been looked at; of a large one, its structure."""
+    if path.is_file() and path.stat().st_size > LARGE:
+        read_card(path)  # by way of a mapping: gigabytes of something else are not read in to be refused
     with _opened(path) as handle, os.fdopen(handle, "rb", closefd=False) as file:
         return file.read()
 
