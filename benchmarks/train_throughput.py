@@ -19,7 +19,7 @@ from resnets.training.engine import Engine, to_device
 from resnets.training.plan import augmentation, plan, read_data
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--preset", default="quick-cifar")
@@ -29,7 +29,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=30, help="steps a block")
     parser.add_argument("--rounds", type=int, default=5, help="blocks of each kind")
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = arguments()
     config, splits = plan(
         asked.data,
         asked.preset,
