@@ -1,8 +1,7 @@
 """Commands go in; out comes how long a cold process takes, against the imports that prediction cannot do without.
 
 Every command is started in turns, many times; the ratio is that of the medians, beside that of the fastest runs.
-Goals: classify at most 2 x the imports, `import resnets` at most 50 ms, `resnets --help` at most 120 ms above no goal
-of their own but the clock.
+Goals: `classify` at most 2 x the imports, `import resnets` at most 50 ms and `resnets --help` at most 120 ms.
 
     python benchmarks/cold_start.py PHOTO [-m MODEL] [--turns 20]
 """

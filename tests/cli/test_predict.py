@@ -48,7 +48,7 @@ def test_jsonl_has_one_object_an_input_in_order_and_nothing_else(folder, tiny_mo
     assert {p["label"] for p in good} == {"cat", "coffee", "rocket"}  # --top is clamped to the classes
     assert set(good[0]) == {"index", "id", "label", "probability"}
     assert sum(p["probability"] for p in good) == pytest.approx(1)
-    assert b"passed over 1 files" in done.stderr
+    assert b"files passed over, no images by their suffix: 1\n" in done.stderr
     assert b"4 of 8 images could not be read" in done.stderr
 
 

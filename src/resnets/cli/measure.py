@@ -30,7 +30,7 @@ def labelled(data: Path, card: Card) -> tuple[Split, NDArray[np.int64], list[str
     split = read_split(split_of(data))
     numbers, missing = match(split.classes, card.labels, card.name)
     if split.ignored:
-        click.echo(f"passed over {split.ignored:,} files that are no images by their suffix", err=True)
+        click.echo(f"files passed over, no images by their suffix: {split.ignored:,}", err=True)
     if missing:
         click.echo(
             f"no folder for {len(missing):,} of the model's {len(card.labels):,} classes: {some(missing)}", err=True

@@ -139,7 +139,7 @@ class _Job:
         """Tell what was passed over, and return the exit status."""
         if not quiet:
             if self.passed.others:
-                click.echo(f"passed over {self.passed.others:,} files that are no images by their suffix", err=True)
+                click.echo(f"files passed over, no images by their suffix: {self.passed.others:,}", err=True)
             for folder in self.passed.empty:
                 click.echo(f"no images in {folder}", err=True)
         if self.errors:
