@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from resnets.classify import BATCH_PIXELS, Classifier, cores
+from resnets.classify import BATCH_PIXELS, Classifier
 from resnets.images import normalise, open_image, prepare
 from resnets.initialise import create
 from resnets.inputs import Passed, expand
+from resnets.parallel import cores
 from resnets.weights.files import save
 
 

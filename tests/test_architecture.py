@@ -39,10 +39,11 @@ MAY_IMPORT = {
     "convert": "card catalog errors images weights weights.fold weights.model",
     "engines": "errors",
     "classify": "card engines errors images labels parallel weights",
-    "data": "errors images progress",
+    "data": "errors images parallel progress",
     "plots": "errors files",
     "models": "catalog errors initialise network weights weights.model",
-    "training": "card catalog data errors evaluate files images models plots progress values weights weights.model",
+    "training": "card catalog data errors evaluate files images models parallel plots progress values weights"
+    " weights.model",
     "cli": "card catalog classify convert data describe errors evaluate files images initialise inputs labels network"
     " parts plots progress training weights",
 }

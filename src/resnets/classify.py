@@ -14,7 +14,7 @@ from resnets.card import Card, Label, Recipe, recipe_named
 from resnets.engines.table import Session, opener
 from resnets.errors import ResNetsError
 from resnets.images import ImageError, normalise, open_image, prepare
-from resnets.parallel import in_order
+from resnets.parallel import cores, in_order
 from resnets.weights import files
 
 Floats = NDArray[np.float32]
@@ -86,16 +86,6 @@ def top(
         )
         for i in best
     ]
-
-
-def cores() -> int:
-    """Processors that this process may use: its affinity, and the quota of its control group."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(allowed, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no such file, or "max"
-        return allowed
 
 
 class Classifier:

@@ -1,8 +1,10 @@
 """Items go in, what a function makes of them comes out in the same order; threads do the work, a bounded way ahead."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,14 +14,26 @@ AHEAD = 8  # chunks a thread may be ahead of the reader: one slow image must not
 PATIENCE = 2.0  # seconds that closing waits for threads at work, so that none is left inside a library at exit
 
 
-def in_order(work: Callable[[int, list[T]], list[R]], items: Iterable[T], threads: int, most: int) -> Iterator[R]:
+def cores() -> int:
+    """Processors that this process may use: its affinity, and the quota of its control group."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return allowed
+
+
+def in_order(
+    work: Callable[[int, list[T]], list[R]], items: Iterable[T], threads: int, most: int, ahead: int = AHEAD
+) -> Iterator[R]:
     """What `work(position of the first, items)` makes of chunks of at most `most` items, one result per item, in order.
 
-    Items are drawn by the threads, never more than `most * threads * (AHEAD + 1)` of them ahead of the reader. Chunks
+    Items are drawn by the threads, never more than `most * threads * (ahead + 1)` of them ahead of the reader. Chunks
     grow from one item upwards: the first results come early, a few items are spread over all threads, and which items
     share a chunk does not depend on timing. What `work` or `items` raises is raised here, after all earlier results.
     """
-    line = _Line(items, threads, most)
+    line = _Line(items, threads, most, ahead)
     workers = [threading.Thread(target=line.serve, args=(work,), daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
@@ -51,9 +65,9 @@ def in_order(work: Callable[[int, list[T]], list[R]], items: Iterable[T], thread
 class _Line(Generic[T]):
     """Where the threads stand in line for the next chunk."""
 
-    def __init__(self, items: Iterable[T], threads: int, most: int) -> None:
+    def __init__(self, items: Iterable[T], threads: int, most: int, ahead: int) -> None:
         self.done: queue.SimpleQueue[tuple[int, list[Any] | BaseException | None]] = queue.SimpleQueue()
-        self.room = threading.Semaphore(threads * AHEAD)
+        self.room = threading.Semaphore(threads * ahead)
         self.source, self.threads, self.most = iter(items), threads, most
         self.lock = threading.Lock()
         self.number = self.first = 0

@@ -3,9 +3,7 @@
 What a batch holds depends on the seed, the epoch and the position alone, never on threads or on where a run began.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from resnets.data.augment import Augmentation
 from resnets.data.pictures import Pictures
 from resnets.errors import ResNetsError
+from resnets.parallel import in_order
 
 Prepare = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -70,7 +69,7 @@ def training_batches(
             raise ResNetsError(f"No image of a whole batch could be read, {bad[0][0]} among them.", "Mend the files.")
         return Batch(normalise(np.stack(images)), np.array(targets, np.int64), tuple(bad))
 
-    return _ahead(make, range(start, stop), workers)
+    return in_order(lambda _, numbers: [make(n) for n in numbers], range(start, stop), workers, most=1, ahead=2)
 
 
 def validation_batches(
@@ -90,19 +89,5 @@ def validation_batches(
         stacked = np.stack(images) if images else np.empty((0, 1, 1, 3), np.uint8)
         return Batch(normalise(stacked), np.array(targets, np.int64), tuple(bad))
 
-    return _ahead(make, range(-(-len(pictures) // batch)), workers)
-
-
-def _ahead(make: Callable[[int], Batch], numbers: range, workers: int) -> Iterator[Batch]:
-    """`make` of each number in order, computed by `workers` threads up to two batches a thread ahead."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
-    waiting: deque[Future[Batch]] = deque()
-    try:
-        for number in numbers:
-            waiting.append(pool.submit(make, number))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    every = range(-(-len(pictures) // batch))
+    return in_order(lambda _, numbers: [make(n) for n in numbers], every, workers, most=1, ahead=2)

@@ -1,8 +1,7 @@
 """The images of a split, decoded once and kept in memory when they fit, read again each time when they do not."""
 
-import os
+import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from resnets.data.folders import Split, without
 from resnets.errors import ResNetsError
+from resnets.parallel import cores, in_order
 from resnets.progress import Progress
 
 Image = NDArray[Any]  # [h, w, 3] uint8
@@ -65,8 +65,6 @@ def read_pictures(split: Split, load: Loader, *, label: str, quiet: bool = False
 
 def report_bad(bad: tuple[tuple[str, str], ...], split: Split) -> None:
     """Name unreadable images on stderr."""
-    import sys
-
     for file, reason in bad[:NAMED]:
         print(f"left out {split.root / file}: {reason}", file=sys.stderr)
     if len(bad) > NAMED:
@@ -92,10 +90,7 @@ def _each(split: Split, load: Loader) -> Iterator[Image | str]:
         except ResNetsError as error:
             return error.problem
 
-    chunk = 512
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(split), chunk):
-            yield from pool.map(attempt, range(start, min(start + chunk, len(split))))
+    return in_order(lambda _, chunk: [attempt(index) for index in chunk], range(len(split)), cores(), most=32)
 
 
 def _mean_bytes(split: Split, load: Loader) -> float:

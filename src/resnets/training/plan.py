@@ -1,6 +1,5 @@
 """What to train on what, settled before any work: the splits, the settings, the augmentation, the decoded images."""
 
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from resnets.data.folders import Split, fingerprint, read_training
 from resnets.data.pictures import Pictures, read_pictures
 from resnets.errors import ResNetsError
 from resnets.images import decode, prepare
+from resnets.parallel import cores
 from resnets.training.config import Config, data_fingerprint, machine, recipe_for, settle_device, settle_precision
 from resnets.training.presets import Preset, preset_named
 
@@ -55,7 +55,6 @@ def plan(
     network = replace(_found(wanted), classes=len(classes))
     _refuse_misfit(network, chosen)
     device = settle_device(device)
-    cores = _cores()
     config = Config(
         data=str(data.resolve()),
         name=wanted if isinstance(wanted, str) else "custom",
@@ -65,8 +64,8 @@ def plan(
         seed=seed,
         device=device,
         precision=settle_precision(precision, device),
-        threads=threads or cores,
-        workers=workers or max(1, cores - 1 if device == "cpu" else cores),
+        threads=threads or cores(),
+        workers=workers or max(1, cores() - 1 if device == "cpu" else cores()),
         compile=compile,
         val_split=val_split,
         classes=classes,
@@ -80,10 +79,6 @@ def plan(
 
 def _found(architecture: str | Architecture) -> Architecture:
     return catalog.find(architecture) if isinstance(architecture, str) else architecture
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _refuse_misfit(network: Architecture, preset: Preset) -> None:
