@@ -52,7 +52,7 @@ def main() -> None:
     def files() -> Iterator[Batch]:
         for epoch in range(1_000_000):
             yield from training_batches(
-                train, augmentation(config), lambda x: normalise(x, config.recipe), batch=config.preset.batch,
+                train, augmentation(config, config.preset.epochs), lambda x: normalise(x, config.recipe), batch=config.preset.batch,
                 seed=0, epoch=epoch, start=0, stop=per_epoch, workers=config.workers,
             )  # fmt: skip
 

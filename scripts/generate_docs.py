@@ -58,7 +58,8 @@ def _bundled(name: str, scores: "tuple[dict[str, object], ...]", size: int) -> s
         assert isinstance(interval, list)
         lines.append(
             f"top-1 error {score['top1_error']:.2f} % (95 % interval {interval[0]:.2f} to {interval[1]:.2f}) on"
-            f" {score['images']:,} images of {score['data']}, {score['crops']} crop of {score['crop']} pixels"
+            f" {score['images']:,} images of {score['data']}, {score['crops']} crop of {score['crop']} pixels, recipe"
+            f" {score['recipe']} ({score.get('note', 'no remarks')})"
         )
     return ": ".join(lines) + "."
 

@@ -201,8 +201,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{f"resnet{d}-cifar": _cifar(d) for d in (20, 32, 44, 56, 110, 1202)},
     # CIFAR, pre-activation: 6n+2 basic (preresnet.lua), 9n+2 bottleneck (arXiv:1603.05027).
     **{f"preresnet{d}-cifar": _preact_cifar(d) for d in (20, 32, 44, 56, 110, 164, 1001, 1202)},
-    # Few layers, wide where they are cheap: more accurate than 6n+2 for the same training time on a CPU (docs/runs).
-    "wide-resnet14-cifar": replace(_cifar(14), widths=(32, 96, 192), stem_widths=(32,)),
+    # Few layers, wide where pixels are few: more accurate than 6n+2 for the same training time on a CPU (docs/runs).
+    "wide-resnet12-cifar": replace(_cifar(14), blocks=(1, 1, 2, 1), widths=(32, 96, 160, 224), stem_widths=(32,)),
     # ResNeXt (arXiv:1611.05431) and wide (arXiv:1605.07146), as torchvision has them.
     "resnext50-32x4d": _imagenet(50, groups=32, base_width=4),
     "resnext101-32x4d": _imagenet(101, groups=32, base_width=4),

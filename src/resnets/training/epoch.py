@@ -80,7 +80,7 @@ def run_epoch(run: Run, stop: Stop) -> None:
 def _batches(run: Run) -> Iterator[Batch]:
     return training_batches(
         run.train,
-        augmentation(run.config),
+        augmentation(run.config, run.state.epoch),
         lambda images: normalise(images, run.config.recipe),
         batch=run.config.preset.batch,
         seed=run.config.seed,

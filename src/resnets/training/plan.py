@@ -91,14 +91,16 @@ def _refuse_misfit(network: Architecture, preset: Preset) -> None:
         )
 
 
-def augmentation(config: Config) -> Augmentation:
+def augmentation(config: Config, epoch: int) -> Augmentation:
     """The preset's augmentation, in fb.resnet.torch's order: crop, colours, flip; then what others added."""
     preset, recipe = config.preset, config.recipe
     mean = tuple(round(m / recipe.scale) for m in recipe.mean)
+    side = preset.crop_in(epoch)
     if preset.pad is not None:
-        parts = [augment.random_crop(preset.crop, preset.pad, mean)]
+        # As many places for a smaller crop as for a whole one, and as little of the padding.
+        parts = [augment.random_crop(side, max(0, preset.pad - (preset.crop - side) // 2), mean)]
     else:
-        parts = [augment.random_resized_crop(preset.crop, preset.smallest_area)]
+        parts = [augment.random_resized_crop(side, preset.smallest_area)]
     if preset.jitter:
         parts.append(augment.colour_jitter(preset.jitter))
     if preset.lighting:

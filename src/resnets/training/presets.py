@@ -19,6 +19,7 @@ class Preset:
     so that `epochs` scales them. `decay_norms`: whether weight decay reaches batch norms and biases. `ema`: decay per
     step of the averaged weights that are then measured and saved, 0 for none.
     `crop`: side of the training image in pixels. `pad`: random crop of the padded image; None: random resized crop.
+    `growth`: (share of the run, share of `crop`) pairs in order: until then training crops have that smaller side.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Preset:
     jitter: float = 0.0
     lighting: float = 0.0
     smallest_area: float = 0.08
+    growth: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         wrong = [
@@ -60,6 +62,10 @@ class Preset:
         ]
         if wrong:
             raise ResNetsError(f"This cannot be trained: {'; '.join(wrong)}.", "Change those settings.")
+
+    def crop_in(self, epoch: int) -> int:
+        """Side of the training crops of epoch `epoch`, counted from 0."""
+        return next((round(self.crop * part) for until, part in self.growth if epoch < until * self.epochs), self.crop)
 
 
 def fb_cifar() -> Preset:
@@ -86,15 +92,17 @@ def fb_imagenet() -> Preset:
 
 
 def quick_cifar() -> Preset:
-    """A short CIFAR run: one cycle to 0.3, label smoothing, cutout (arXiv:1708.04552), averaged weights.
+    """A short CIFAR run: one cycle to 0.3, label smoothing, cutout (arXiv:1708.04552), averaged weights, growing crops.
+
+    Crops of 24 and 28 pixels cost 0.56 and 0.77 of whole ones, and serve as well while the rate is high.
 
     resnets train cifar10-jpeg --preset quick-cifar --out runs/cifar10
 
     The bundled model's run: its results.csv and plot are in docs/runs.
     """
     return Preset(
-        "quick-cifar", "wide-resnet14-cifar", 45, 128, 0.3, "one-cycle", crop=32, pad=4, warmup=0.25,
-        weight_decay=5e-4, label_smoothing=0.1, ema=0.999, cutout=8,
+        "quick-cifar", "wide-resnet12-cifar", 60, 128, 0.3, "one-cycle", crop=32, pad=4, warmup=0.25,
+        weight_decay=5e-4, label_smoothing=0.1, ema=0.999, cutout=8, growth=((0.45, 0.75), (0.7, 0.875)),
     )  # fmt: skip
 
 
