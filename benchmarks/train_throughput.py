@@ -49,11 +49,13 @@ def main() -> None:
     engine = Engine(config)
     per_epoch = batches_per_epoch(len(train), config.preset.batch, whole=True)
 
+    augment = augmentation(config, config.preset.epochs)  # as in the last epochs: whole crops
+
     def files() -> Iterator[Batch]:
         for epoch in range(1_000_000):
             yield from training_batches(
-                train, augmentation(config, config.preset.epochs), lambda x: normalise(x, config.recipe), batch=config.preset.batch,
-                seed=0, epoch=epoch, start=0, stop=per_epoch, workers=config.workers,
+                train, augment, lambda x: normalise(x, config.recipe), batch=config.preset.batch, seed=0, epoch=epoch,
+                start=0, stop=per_epoch, workers=config.workers,
             )  # fmt: skip
 
     source = files()

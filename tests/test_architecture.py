@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "graph": "catalog errors network weights.fold weights.model",
     "weights": "card catalog errors files graph weights.fold weights.model",
     "describe": "card catalog errors network weights",
-    "convert": "card catalog errors images weights weights.fold weights.model",
+    "convert": "card catalog errors files images weights weights.fold weights.model",
     "engines": "errors",
     "classify": "card engines errors images labels parallel weights",
     "data": "errors images parallel progress",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resnets.errors import ResNetsError
-from resnets.files import alone, whole
+from resnets.files import alone, whole, write_whole
 
 
 def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -32,6 +32,29 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
             raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_is_no_file_is_refused_and_stays_what_it_was(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link, Path("/dev/null")):
+        with pytest.raises(ResNetsError, match="is a device or a pipe"):
+            write_whole(path, b"new")
+    with pytest.raises(ResNetsError, match="is a folder"):
+        write_whole(tmp_path, b"new")
+    assert pipe.is_fifo()
+    assert Path("/dev/null").is_char_device()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def test_a_link_leads_to_the_file_and_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there" / "model")
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "model").read_bytes() == b"new"
 
 
 def limit_files_to_a_kilobyte() -> None:
@@ -62,7 +85,7 @@ except ResNetsError as error:
 
 
 def test_a_missing_folder_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(ResNetsError, match="cannot be written"), whole(tmp_path / "nowhere" / "model") as file:
+    with pytest.raises(ResNetsError, match="does not exist"), whole(tmp_path / "nowhere" / "model") as file:
         file.write(b"x")
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from resnets.card import Card, Label, Recipe
 from resnets.catalog import named
 from resnets.errors import ResNetsError
+from resnets.files import write_whole
 from resnets.weights import files
 from resnets.weights.fold import foldable
 from resnets.weights.model import Model
@@ -72,7 +73,7 @@ def convert(
     max_abs, max_rel, agreement, count = compare(before, after, batches(model))
     holds = max_rel <= TOLERANCE or force
     if holds:
-        files.write_whole(target, data)
+        write_whole(target, data)
     return Conversion(
         architecture=named(model.architecture) or model.card.name,
         max_abs=max_abs,
@@ -180,7 +181,7 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
     form = files.format_of(source)
     data = files.contents(source)
     card = amend(form.read(data, str(source)).card, **changes)
-    files.write_whole(out, form.with_card(data, str(source), card))
+    write_whole(out, form.with_card(data, str(source), card))
     return card
 
 

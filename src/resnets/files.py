@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,12 +11,41 @@ from typing import BinaryIO
 from resnets.errors import ResNetsError
 
 
+def place(path: Path) -> Path:
+    """Where a file of that name is to be written: the end of its links. To be asked before hours of work, too.
+
+    Raises ResNetsError where its folder is missing, and where something stands there that is no file: a rename would
+    put a file in the place of a device or a pipe.
+    """
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():
+        raise ResNetsError(f"The folder {path.parent} does not exist.", f"Make it first: mkdir -p {path.parent}")
+    try:
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        return place
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise ResNetsError(f"{path} is {kind}, not a file.", "Give the name of a file; standard output is called -.")
+    return place
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises ResNetsError as `whole` does."""
+    with whole(path) as file:
+        file.write(data)
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write, that takes `path`'s name when the block ends well and vanishes when it does not.
 
-    Raises ResNetsError where the folder cannot be written or the disk is full; what stood at `path` is then untouched.
+    Raises ResNetsError as `place` does, and where the folder cannot be written or the disk is full; what stood at
+    `path` is then untouched.
     """
+    path = place(path)
     # One name per target, not per process: what a killed run left behind is written over by the next.
     temporary = path.with_name(f".{path.name}.part")
     try:

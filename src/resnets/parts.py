@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from resnets.errors import ResNetsError
-from resnets.files import unwritable, whole
+from resnets.files import place, unwritable, whole
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ class Parts:
     """
 
     def __init__(self, path: Path, job: Any) -> None:
-        self.path, self.folder = path, path.with_name(path.name + ".part")
+        self.path = path = place(path)
+        self.folder = path.with_name(path.name + ".part")
         self.job = json.dumps(job, sort_keys=True)
         self.rows: list[bytes] = []
         self.names = hashlib.sha256()
@@ -41,10 +42,6 @@ class Parts:
 
     def _kept(self) -> list[tuple[int, int, str]]:
         """(rows, errors among them, digest of their names) of each part that is there."""
-        if not self.path.parent.is_dir():
-            raise ResNetsError(
-                f"The folder {self.path.parent} does not exist.", f"Make it first: mkdir -p {self.path.parent}"
-            )
         if not (self.folder / JOB).is_file():
             return []
         if (self.folder / JOB).read_text("utf-8") != self.job:

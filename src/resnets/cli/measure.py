@@ -1,8 +1,6 @@
 """A folder goes in, its images with class numbers come out; a tally goes in, JSON and text of `evaluate` come out."""
 
-import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from resnets.card import Card, describe
 from resnets.classify import Classifier
+from resnets.cli.results import show
 from resnets.data.folders import VALIDATION_NAMES, Split, find_validation, read_split
 from resnets.errors import ResNetsError
 from resnets.evaluate import Tally, match, some
@@ -98,17 +97,9 @@ def text(found: dict[str, Any]) -> str:
     return "\n".join([head, *rows])
 
 
-def report(found: dict[str, Any], target: str | None) -> int:
-    """Print the result, or write it as JSON where `target` says; the exit status."""
-    click.echo(text(found), err=target == "-")
-    lines = json.dumps(found, ensure_ascii=False, indent=1) + "\n"
-    if target == "-":
-        sys.stdout.buffer.write(lines.encode("utf-8", "backslashreplace"))
-    elif target is not None:
-        from resnets.files import whole
-
-        with whole(Path(target)) as file:
-            file.write(lines.encode("utf-8", "backslashreplace"))
+def report(found: dict[str, Any], json_to: str | None) -> int:
+    """Print the result, or write it as JSON where `json_to` says; the exit status."""
+    show(found, text(found), json_to)
     if found["errors"]:
         click.echo(f"{found['errors']:,} of {found['errors'] + found['images']:,} images could not be read", err=True)
     return 1 if found["errors"] else 0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resnets.cli.results import JSON, show
+
 if TYPE_CHECKING:
     from resnets.card import Label, Recipe
 
@@ -18,7 +20,6 @@ RECIPE = click.option(
     "--recipe", "recipe_name", metavar="NAME", help="How pixels are prepared: resnets, torchvision, ..."
 )
 OPSET = click.option("--opset", type=int, default=13, show_default=True, help="Of an .onnx file, 7 to 26.")
-JSON = click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - is stdout.")
 
 
 def _labels(name_or_path: str | None) -> tuple[Label, ...] | None:
@@ -39,21 +40,6 @@ def _recipe(name: str | None) -> Recipe | None:
 
 def _given(**flags: Any) -> tuple[str, ...]:
     return tuple(f"--{name} {value}" for name, value in flags.items() if value is not None)
-
-
-def _report(value: Any, text: str, json_to: str | None) -> None:
-    """`text` on stdout, or in its place the value as JSON; with a file's name both."""
-    import json
-
-    data = json.dumps(value, ensure_ascii=False, indent=2)
-    if json_to == "-":
-        click.echo(data)
-        return
-    if json_to:
-        from resnets.weights.files import write_whole
-
-        write_whole(Path(json_to), f"{data}\n".encode())
-    click.echo(text)
 
 
 @click.command()
@@ -119,7 +105,7 @@ def convert_command(
         given=_given(labels=labels_from, recipe=recipe_name),
         force=force,
     )
-    _report(*report(done, source, target), json_to)
+    show(*report(done, source, target), json_to)
     return 0 if done.holds else 1
 
 
@@ -135,7 +121,7 @@ def list_command(pattern: str, json_to: str | None) -> None:
     from resnets.describe import architecture_table, architectures
 
     rows = architectures(pattern)
-    _report(rows, architecture_table(rows), json_to)
+    show(rows, architecture_table(rows), json_to)
 
 
 @click.command()
@@ -151,7 +137,7 @@ def show_command(model: str, layers: bool, json_to: str | None) -> None:
     from resnets.describe import describe, page
 
     facts = describe(model, with_layers=layers)
-    _report(facts, page(facts), json_to)
+    show(facts, page(facts), json_to)
 
 
 @click.group()

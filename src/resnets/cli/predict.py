@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from resnets.cli.results import JSON
 from resnets.errors import ResNetsError
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -187,8 +188,8 @@ def _sink(output: str, classifier: Any, *options: Any) -> Iterator[Any]:
 @click.command("evaluate")
 @click.argument("data", type=click.Path(path_type=Path))
 @_model_options
-@click.option("--json", "report", metavar="FILE", help="Write the result as JSON; - is stdout.")
-def evaluate_command(data: Path, report: str | None, quiet: bool, **options: Any) -> int:
+@JSON
+def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: Any) -> int:
     """Measure the error of a model on DATA: a folder of class folders, or one with train and val (or test) in it.
 
     Exit status 1 says that some images could not be read; they are counted as errors and are in no percentage.
@@ -210,4 +211,4 @@ def evaluate_command(data: Path, report: str | None, quiet: bool, **options: Any
             if row.error is not None:
                 click.echo(f"{row.file}: {row.error}", err=True)
             progress.advance()
-    return measure.report(measure.result(tally, classifier, crops, split.root, missing), report)
+    return measure.report(measure.result(tally, classifier, crops, split.root, missing), json_to)

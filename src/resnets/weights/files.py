@@ -15,7 +15,7 @@ import numpy as np
 from resnets import catalog
 from resnets.card import Card
 from resnets.errors import ResNetsError
-from resnets.files import whole
+from resnets.files import write_whole
 from resnets.weights import onnx, safetensors
 from resnets.weights.fold import fold as folded
 from resnets.weights.model import Model, digest, fit
@@ -103,14 +103,6 @@ def sealed(model: Model) -> Model:
         weights_sha256=digest(weights),
     )
     return Model(model.architecture, weights, card)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    if not path.parent.is_dir():
-        raise ResNetsError(f"The folder {path.parent} does not exist.", f"Make it first: mkdir -p {path.parent}")
-    with whole(path) as file:
-        file.write(data)
 
 
 def runnable(path: str | Path, outputs: tuple[str, ...] = ()) -> tuple[Card | None, bytes]:

@@ -1,0 +1,36 @@
+"""A verb's result goes in; text for people, or JSON where `--json` says, comes out."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _placed(_: click.Context, __: click.Parameter, target: str | None) -> str | None:
+    """Refuse a place that cannot be written before the work is done, not after it."""
+    if target is not None and target != "-":
+        from resnets.files import place
+
+        place(Path(target))
+    return target
+
+
+JSON = click.option(
+    "--json", "json_to", metavar="FILE", callback=_placed, help="Write the result as JSON; - is stdout, without text."
+)
+
+
+def show(value: Any, text: str, json_to: str | None) -> None:
+    """`text` on stdout, or in its place the value as JSON; with a file's name both."""
+    # File names are bytes of any kind: what is not UTF-8 in them is written as an escape.
+    data = (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
+    if json_to == "-":
+        sys.stdout.buffer.write(data)
+        return
+    if json_to is not None:
+        from resnets.files import write_whole
+
+        write_whole(Path(json_to), data)
+    click.echo(text)
