@@ -7,7 +7,7 @@ from typing import Any
 
 from resnets import catalog
 from resnets.catalog import Architecture
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, did_you_mean
 from resnets.values import frozen, plain
 
 KEY = "resnets.card"  # of the ONNX metadata property and of the safetensors metadata entry
@@ -83,7 +83,8 @@ RECIPES: dict[str, Recipe] = {
 def recipe_named(name: str) -> Recipe:
     """The recipe of that name."""
     if name not in RECIPES:
-        raise ResNetsError(f"No recipe is called {name!r}.", f"Use one of {', '.join(RECIPES)}.")
+        hint = did_you_mean(name, RECIPES, f"Use one of {', '.join(RECIPES)}.")
+        raise ResNetsError(f"No recipe is called {name!r}.", hint)
     return RECIPES[name]
 
 

@@ -1,12 +1,11 @@
 """A name goes in, the description of a residual network comes out; nothing here computes."""
 
-import difflib
 import re
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, did_you_mean
 from resnets.values import frozen, plain
 
 CHOICES = {
@@ -233,8 +232,7 @@ def find(name: str) -> Architecture:
     """The architecture of that name. Raises ResNetsError with the nearest names where there is none."""
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    near = difflib.get_close_matches(name, ARCHITECTURES, n=3)
-    hint = f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else "Run `resnets list` for the names."
+    hint = did_you_mean(name, ARCHITECTURES, "Run `resnets list` for the names.")
     raise ResNetsError(f"No architecture is called {name!r}.", hint)
 
 

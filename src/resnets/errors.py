@@ -1,5 +1,7 @@
 """The one exception a user sees: what is wrong, and what to do about it."""
 
+from collections.abc import Iterable
+
 
 class ResNetsError(Exception):
     """Something the user can mend.
@@ -15,3 +17,11 @@ class ResNetsError(Exception):
 
     def __str__(self) -> str:
         return f"{self.problem} {self.remedy}"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The remedy for a mistyped name: the known ones nearest to it, or the sentence `otherwise` where none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else otherwise

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, did_you_mean
 
 # verb → (module, one line of help). A module is imported when its verb is used, never to list it.
 VERBS: dict[str, tuple[str, str]] = {
@@ -45,10 +45,7 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and args[0] not in ALIASES and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], [*VERBS, *ALIASES], n=1)
-            hint = f"Did you mean `{near[0]}`?" if near else "Run `resnets --help` for the verbs."
+            hint = did_you_mean(args[0], [*VERBS, *ALIASES], "Run `resnets --help` for the verbs.")
             raise ResNetsError(f"There is no verb {args[0]!r}.", hint)
         return super().resolve_command(ctx, args)
 

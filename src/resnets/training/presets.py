@@ -1,11 +1,10 @@
 """How to train: each preset is a function that returns a frozen value; its docstring has command and result."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, did_you_mean
 
 SCHEDULES = ("step", "cosine", "one-cycle")
 
@@ -128,7 +127,6 @@ PRESETS: dict[str, Callable[[], Preset]] = {
 def preset_named(name: str, **changes: Any) -> Preset:
     """The preset of that name with some fields replaced; a change of None leaves the field as it is."""
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(PRESETS)}."
+        hint = did_you_mean(name, PRESETS, f"Use one of {', '.join(PRESETS)}.")
         raise ResNetsError(f"No preset is called {name!r}.", hint)
     return replace(PRESETS[name](), **{k: v for k, v in changes.items() if v is not None})

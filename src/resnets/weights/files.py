@@ -1,6 +1,5 @@
 """A name or a path goes in, a Model comes out, and back: every model file comes in and goes out through here."""
 
-import difflib
 import mmap
 import os
 import re
@@ -14,7 +13,7 @@ import numpy as np
 
 from resnets import catalog
 from resnets.card import Card
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, did_you_mean
 from resnets.files import write_whole
 from resnets.weights import onnx, safetensors
 from resnets.weights.fold import fold as folded
@@ -157,12 +156,8 @@ def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
         )
     if path.suffix in FORMATS or path.parent != Path("."):
         return ResNetsError(f"There is no file {name}.", "Check the path.")
-    near = difflib.get_close_matches(name, [*known, *catalog.ARCHITECTURES], n=2)
-    hint = (
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else f"Bundled: {', '.join(known) or 'none'}; or give a path to a file."
-    )
+    bundled = f"Bundled: {', '.join(known) or 'none'}; or give a path to a file."
+    hint = did_you_mean(name, [*known, *catalog.ARCHITECTURES], bundled)
     return ResNetsError(f"There is no model called {name!r}, and no file of that name.", hint)
 
 
