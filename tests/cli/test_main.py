@@ -34,7 +34,7 @@ def test_aliases_open_the_verb_that_they_stand_for() -> None:
 def test_a_wrong_verb_is_two_sentences_and_status_2() -> None:
     done = resnets("clasify")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: There is no verb 'clasify'.\nDid you mean `classify`?\n"
+    assert done.stderr == "error: There is no verb 'clasify'.\nDid you mean 'classify'?\n"
 
 
 def test_a_wrong_option_is_status_2() -> None:

@@ -161,7 +161,7 @@ def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
     assert resolve(None) == resolve("resnet20-cifar10") == tmp_path / "resnet20-cifar10.onnx"
     for name, reason in (
         ("resnet50", "is an architecture, not a model.*`resnets create resnet50 resnet50.onnx`"),
-        ("resnet20-cifar1O", "Did you mean resnet20-cifar10"),
+        ("resnet20-cifar1O", "Did you mean 'resnet20-cifar10'"),
         ("zebra", "no model called 'zebra'"),
         ("missing.onnx", "There is no file missing.onnx"),
         ("runs/first", "There is no file runs/first"),
