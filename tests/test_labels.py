@@ -107,11 +107,3 @@ def test_a_missing_list_names_the_shipped_ones(tmp_path):
         lists.read("imagenet")
     with pytest.raises(ResNetsError, match="cannot be read"):
         lists.read(tmp_path)  # a folder
-
-
-def test_folders_of_wordnet_ids_get_their_names():
-    assert lists.of_folders(["n02123045", "n99999999"]) == (
-        Label("n02123045", "tabby, tabby cat"),
-        Label("n99999999", "n99999999"),
-    )
-    assert lists.of_folders(["tabby"]) == (Label("tabby", "tabby"),)

@@ -42,12 +42,6 @@ def read(name_or_path: str | Path) -> tuple[Label, ...]:
     return labels
 
 
-def of_folders(names: Sequence[str]) -> tuple[Label, ...]:
-    """The labels of class folders in their order: each is its own name, or ImageNet-1k's where it is a WordNet id."""
-    known = {label.id: label.name for label in read("imagenet-1k")} if any(map(_WNID.fullmatch, names)) else {}
-    return tuple(Label(name, known.get(name, name)) for name in names)
-
-
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:

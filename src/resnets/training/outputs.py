@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from resnets import catalog
-from resnets.card import Card, describe
+from resnets.card import Card, Label, describe
 from resnets.evaluate import Tally
 from resnets.files import whole
-from resnets.labels.lists import of_folders
 from resnets.models.builder import arrays_of
 from resnets.training.checkpoint import State, Tensors
 from resnets.training.config import Config
@@ -98,7 +97,7 @@ def model(config: Config, state: Tensors, score: dict[str, Any] | None, *, epoch
     card = Card(
         name=catalog.named(config.architecture) or config.name,
         architecture=config.architecture,
-        labels=of_folders(config.classes),
+        labels=tuple(Label(name, name) for name in config.classes),
         recipe=config.recipe,
         input_channels=config.architecture.input_channels,
         source={
