@@ -34,6 +34,29 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_two_writers_of_one_file_do_not_mix_their_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with whole(path) as first:
+        first.write(b"first" * 1000)
+        with whole(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+        first.write(b"end")
+    assert path.read_bytes() == b"first" * 1000 + b"end"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    code = "import os, sys, pathlib, resnets.files as f; w = f.whole(pathlib.Path(sys.argv[1])); w.__enter__(); os._exit(9)"
+    for name in ("model", "model", "other"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
+    assert len([name for name in os.listdir(tmp_path) if name.startswith(".model.")]) == 1  # the first one's is gone
+    with whole(tmp_path / "model"):
+        write_whole(tmp_path / "model", b"new")  # takes the dead one's, not the one that is being written
+        assert len([name for name in os.listdir(tmp_path) if name.startswith(".model.")]) == 1
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".other.")]
+
+
 def test_what_is_no_file_is_refused_and_stays_what_it_was(tmp_path: Path) -> None:
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
@@ -91,8 +114,15 @@ def test_a_missing_folder_is_one_error(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.touch()
     with alone(path, "runs/a"), pytest.raises(ResNetsError, match="at work in runs/a"), alone(path, "runs/a"):
         pass
     with alone(path, "runs/a"):
         pass
+
+
+def test_a_lock_that_its_holder_removed_holds_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with alone(path, "a"):
+        path.unlink()
+        with alone(path, "a"), pytest.raises(ResNetsError, match="at work in a"), alone(path, "a"):
+            pass

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -46,42 +47,79 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     `path` is then untouched.
     """
     path = place(path)
-    # One name per target, not per process: what a killed run left behind is written over by the next.
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        with open(temporary, "wb") as file:
+        file = _temporary(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if os.name != "nt":  # renamed while it is held, so that nobody takes it for a leftover; Windows cannot
+                os.replace(file.name, path)
+        if os.name == "nt":
+            os.replace(file.name, path)
         _sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(file.name)
         if isinstance(error, OSError):
             raise unwritable(path, error) from error
         raise
 
 
-@contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
-    """Hold the existing file `path` against other processes while the block runs; the system lets go of it at any end.
+def _temporary(path: Path) -> BinaryIO:
+    """A new file beside `path`, of this writer alone and held as long as it is open. Leftovers of the dead go."""
+    _sweep(path)
+    while True:
+        file = open(path.with_name(f".{path.name}.{os.urandom(4).hex()}.part"), "xb")  # noqa: SIM115
+        if _hold(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # swept by another process between its making and its holding
 
-    Raises ResNetsError where another process holds it. Does nothing on systems without flock.
-    """
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of `path`: temporary files that nobody holds."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    with suppress(OSError):
+        for name in filter(left.fullmatch, os.listdir(path.parent)):
+            with suppress(OSError), open(path.with_name(name), "rb") as file:
+                if _hold(file.fileno()):
+                    os.unlink(file.name)
+
+
+def _hold(handle: int) -> bool | None:
+    """Hold an open file until it is closed: False where another does, None where the system has no such locks."""
     try:
         import fcntl
-    except ModuleNotFoundError:
-        yield
-        return
-    with open(path, "rb") as file:
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ModuleNotFoundError, OSError):  # Windows; some network file systems
+        return None
+    return True
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold the file `path`, made where it is missing, against other processes while the block runs.
+
+    The system lets go of it at any end. Raises ResNetsError where another process holds it, and OSError where it can
+    be neither opened nor made. Holds nothing on systems without flock.
+    """
+    while True:
+        handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResNetsError(
-                f"Another process is at work in {what}.", "Wait until it has ended, or stop it."
-            ) from error
-        yield
+            if _hold(handle) is False:
+                raise ResNetsError(f"Another process is at work in {what}.", "Wait until it has ended, or stop it.")
+            if not os.fstat(handle).st_nlink:  # who held it before has removed it: hold the one that is there now
+                continue
+            yield
+            return
+        finally:
+            os.close(handle)
 
 
 def unwritable(path: Path, error: OSError) -> ResNetsError:
