@@ -47,7 +47,13 @@ def test_two_writers_of_one_file_do_not_mix_their_bytes(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path: Path) -> None:
-    code = "import os, sys, pathlib, resnets.files as f; w = f.whole(pathlib.Path(sys.argv[1])); w.__enter__(); os._exit(9)"
+    code = """
+import os, sys, pathlib
+from resnets.files import whole
+writer = whole(pathlib.Path(sys.argv[1]))
+writer.__enter__()
+os._exit(9)
+"""
     for name in ("model", "model", "other"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
     assert len([name for name in os.listdir(tmp_path) if name.startswith(".model.")]) == 1  # the first one's is gone

@@ -174,10 +174,10 @@ def _sink(output: str, classifier: Any, *options: Any) -> Iterator[Any]:
 
     model = hashlib.sha256(classifier.path.read_bytes()).hexdigest()
     parts = Parts(Path(output), {"model": model, "card": to_json(classifier.card), "options": options})
-    if parts.done:
-        click.echo(f"{parts.folder} holds {parts.done:,} rows already: going on from there", err=True)
     try:
         with parts:
+            if parts.done:
+                click.echo(f"{parts.folder} holds {parts.done:,} rows already: going on from there", err=True)
             yield parts
     except BaseException:
         if parts.kept:
