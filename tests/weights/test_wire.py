@@ -14,7 +14,7 @@ def test_what_is_put_is_read():
     assert [(number, kind) for number, kind, _ in fields] == [(1, 0), (16, 0), (3, 2), (4, 2)]
     assert [fields[0][2], fields[1][2]] == [0, 2**63]
     assert Reader(data).text(fields[2][2]) == "naïve"
-    assert Reader(data).packed(fields[3][2]) == [8, 5]
+    assert [*Reader(data).packed(fields[3][2])] == [8, 5]
 
 
 def test_fixed_numbers_are_stepped_over():
@@ -30,6 +30,8 @@ def test_fixed_numbers_are_stepped_over():
         b"\x08" + b"\xff" * 11,  # a number that does not end
         b"\x0b\x0c",  # groups
         b"\x00\x00",  # field 0
+        b"\x88\x80\x80\x80\x10\x00",  # field 1 in 33 bits
+        b"\x88\x80\x80\x80\x80\x00\x00",  # field 1 in six bytes
         b"\x0d\x00\x00",  # two bytes of four
     ],
 )
@@ -42,6 +44,8 @@ def test_time_is_bounded_by_the_number_of_fields(monkeypatch):
     monkeypatch.setattr(wire, "MAX_FIELDS", 1000)
     with pytest.raises(DamagedError, match="more than 1,000 fields"):
         read(put(1, 1) * 1001)
+    with pytest.raises(DamagedError, match="more than 1,000 fields"):
+        list(Reader(b"\1" * 1001).packed((0, 1001)))
 
 
 def test_texts_are_bounded_and_utf8(monkeypatch):

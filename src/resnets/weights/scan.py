@@ -16,6 +16,7 @@ from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
 
 MAX_DEPTH = 16  # messages inside messages
 MAX_RANK = 16
+MAX_SIZE = 1 << 31  # elements; a shape that has a zero in it may claim any number beside it
 FLOAT = 1  # TensorProto.DataType
 Dimensions = tuple[int | str, ...]
 
@@ -181,7 +182,10 @@ class _Walk(wire.Reader):
         for number, wire_type, value in self.fields(span):
             match number:
                 case 1:
-                    shape += self.packed(value)
+                    for n in self.packed(value):
+                        if len(shape) == MAX_RANK:
+                            raise DamagedError(f"a tensor has more than {MAX_RANK} dimensions")
+                        shape.append(n)
                 case 2:
                     kind = wire.whole(value)
                 case 8:
@@ -194,8 +198,8 @@ class _Walk(wire.Reader):
                     external = external or value != 0
         if external:
             self.found.external.append(name or "a constant without a name")
-        elif len(shape) > MAX_RANK or (raw[1] and kind == FLOAT and prod(shape) * 4 != raw[1] - raw[0]):
-            raise DamagedError(f"tensor {name!r} has {raw[1] - raw[0]:,} bytes for the shape {tuple(shape[:MAX_RANK])}")
+        elif prod(n or 1 for n in shape) > MAX_SIZE or (kind == FLOAT and prod(shape) * 4 != raw[1] - raw[0]):
+            raise DamagedError(f"tensor {name!r} has {raw[1] - raw[0]:,} bytes for the shape {tuple(shape)}")
         elif kept:
             if name in self.found.tensors:
                 raise DamagedError(f"it has two tensors {name!r}")

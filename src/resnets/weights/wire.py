@@ -11,6 +11,7 @@ Span = tuple[int, int]
 Value = int | Span  # a number, or where the bytes lie
 MAX_FIELDS = 2_000_000  # ten times those of 1,202 layers: about two seconds of reading
 MAX_TEXT = 32 << 20  # bytes of one text
+MAX_TAG = 5  # bytes: a tag has 32 bits
 NUMBER, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 
 
@@ -29,13 +30,13 @@ class Reader:
         """(number, wire type, value) of each field of the message that lies at `span`. Raises DamagedError."""
         at, end = span
         while at < end:
-            self.left -= 1
-            if self.left < 0:
-                raise DamagedError(f"it has more than {MAX_FIELDS:,} fields")
+            self.count()
+            begin = at
             tag, at = self.varint(at, end)
             number, wire = tag >> 3, tag & 7
-            if number == 0:
-                raise DamagedError(f"byte {at:,} is not the beginning of a field")
+            # Of a longer tag parsers keep the low 32 bits, some of them in silence: they would see another field.
+            if number == 0 or tag >> 32 or at - begin > MAX_TAG:
+                raise DamagedError(f"byte {begin:,} is not the beginning of a field")
             if wire == NUMBER:
                 value, at = self.varint(at, end)
                 yield number, wire, value
@@ -45,11 +46,17 @@ class Reader:
             elif wire in (FIXED32, FIXED64):
                 length = 4 if wire == FIXED32 else 8
             else:
-                raise DamagedError(f"byte {at:,} is not the beginning of a field")
+                raise DamagedError(f"byte {begin:,} is not the beginning of a field")
             if length > end - at:
                 raise DamagedError(f"a field at byte {at:,} claims {length:,} bytes, and {end - at:,} are left")
             yield number, wire, (at, at + length)
             at += length
+
+    def count(self) -> None:
+        """One more field or number has been seen."""
+        self.left -= 1
+        if self.left < 0:
+            raise DamagedError(f"it has more than {MAX_FIELDS:,} fields")
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """The number that begins at `at`, and where the next thing begins."""
@@ -73,16 +80,16 @@ class Reader:
         except UnicodeDecodeError:
             raise DamagedError(f"the text at byte {start:,} is not UTF-8") from None
 
-    def packed(self, value: Value) -> list[int]:
+    def packed(self, value: Value) -> Iterator[int]:
         """The numbers of a repeated field, of which `value` is one, or all in a row."""
         if isinstance(value, int):
-            return [value]
+            yield value
+            return
         at, end = value
-        values = []
         while at < end:
+            self.count()
             one, at = self.varint(at, end)
-            values.append(one)
-        return values
+            yield one
 
 
 def whole(value: Value) -> int:
