@@ -1,9 +1,5 @@
 import io
 import json
-import os
-import struct
-import threading
-import zlib
 
 import numpy as np
 import pytest
@@ -228,70 +224,25 @@ def test_arrays_and_pillow_images_are_images_too():
         images.open_image(np.zeros((3, 3)))
 
 
-def progressive_bomb(scans):
-    """A progressive JPEG whose last scan is there again and again."""
-    data = saved(Image.fromarray(gradient()), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * scans + data[-2:]
+def test_whatever_is_prepared_becomes_rgb():
+    recipe, pixels = Recipe(size=32, crop=32), gradient()
+    opaque = np.concatenate([pixels, np.full((43, 61, 1), 255, np.uint8)], -1)
+    grey = pixels[..., 0]
+    assert np.array_equal(prepare(opaque, recipe, 10), prepare(pixels, recipe, 10))
+    assert np.array_equal(prepare(Image.fromarray(opaque), recipe), prepare(pixels, recipe))
+    for image in (grey, grey[..., None], Image.fromarray(grey)):
+        assert np.array_equal(prepare(image, recipe, 2), prepare(np.stack([grey] * 3, -1), recipe, 2))
 
 
-def png_header(width, height):
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return head + struct.pack(">I", 4) + b"IDAT"
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "The file is empty."),
-        (b"hello, this is no image", "not an image of a kind that is read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "not an image of a kind that is read"),
-        (saved(Image.fromarray(gradient()), "JPEG")[:-100], "cannot be decoded .*truncated"),
-        (saved(Image.fromarray(gradient()), "JPEG")[:300], "cannot be decoded"),
-        (saved(Image.fromarray(gradient()))[:-60], "cannot be decoded"),
-        (saved(Image.fromarray(gradient()))[:33], "ends too early"),
-        (b"\xff\xd8\xff" + b"\0" * 50, "cannot be decoded"),
-        (png_header(100_000, 100_000), "100,000 x 100,000 pixels, more than the limit"),
-        (png_header(60_000, 60_000), "60,000 x 60,000 pixels, more than the limit"),
-        (png_header(101, 1), "longer than 100 times its width"),
-        (progressive_bomb(150), r"1\d\d scans, more than the limit of 100"),
-    ],
-)
-def test_what_is_no_image_is_refused_in_one_sentence(data, reason):
-    with pytest.raises(ImageError, match=reason) as caught:
-        decode(data)
-    assert caught.value.problem.count(". ") == 0
-    assert caught.value.problem.endswith(".")
-
-
-def test_few_scans_pass_and_metadata_is_not_counted():
-    assert decode(progressive_bomb(50)).shape == (43, 61, 3)
-    plain = saved(Image.fromarray(gradient()), "JPEG")
-    comment = b"\xff\xfe" + (402).to_bytes(2, "big") + b"\xff\xda" * 200
-    assert np.array_equal(decode(plain[:2] + comment + plain[2:]), decode(plain))
-
-
-def test_paths_that_hold_no_image(tmp_path, monkeypatch):
-    with pytest.raises(ImageError, match=r"^There is no such file\. "):
-        decode(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match="a folder, not an image"):
-        decode(tmp_path)
-    with pytest.raises(ImageError, match="cannot be read"):
-        decode("zero\0byte.jpg")
-    monkeypatch.setattr(images, "MAX_BYTES", 10)
-    (tmp_path / "big.jpg").write_bytes(b"x" * 11)
-    with pytest.raises(ImageError, match="11 bytes, more than the limit of 10"):
-        decode(tmp_path / "big.jpg")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    waited = threading.Event()
-    rescue = threading.Timer(5, lambda: (waited.set(), os.open(tmp_path / "pipe.jpg", os.O_RDWR)))
-    rescue.start()
-    with pytest.raises(ImageError, match="not a regular file"):
-        decode(tmp_path / "pipe.jpg")
-    rescue.cancel()
-    assert not waited.is_set()
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "RGB"])
+@pytest.mark.parametrize("alpha", ["white", "drop"])
+def test_colours_are_converted_in_bands_of_the_same_pixels(mode, alpha, monkeypatch):
+    if mode == "I;16":
+        image = Image.fromarray(gradient()[..., 0].astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(gradient()).convert(mode)
+    if mode in ("P", "RGB"):
+        image.info["transparency"] = bytes(range(256)) if mode == "P" else tuple(gradient()[20, 30])
+    expected = np.asarray(images.open_image(image, alpha=alpha))
+    monkeypatch.setattr(images, "BAND", 1000)
+    assert np.array_equal(images.open_image(image, alpha=alpha), expected)
