@@ -8,7 +8,10 @@ and the ratio with the one-time decoding spread over the epochs of the preset. T
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -17,6 +20,8 @@ from resnets.data.batches import Batch, batches_per_epoch, training_batches
 from resnets.images import normalise
 from resnets.training.engine import Engine, to_device
 from resnets.training.plan import augmentation, plan, read_data
+
+AHEAD = 3  # batches that each thread may have ready or under way
 
 
 def arguments() -> argparse.Namespace:
@@ -50,36 +55,43 @@ def main() -> None:
     per_epoch = batches_per_epoch(len(train), config.preset.batch, whole=True)
 
     augment = augmentation(config, config.preset.epochs)  # as in the last epochs: whole crops
+    prepare = partial(normalise, recipe=config.recipe, channels_last=True)
 
-    def files() -> Iterator[Batch]:
+    def files() -> Generator[Batch]:
         for epoch in range(1_000_000):
             yield from training_batches(
-                train, augment, lambda x: normalise(x, config.recipe), batch=config.preset.batch, seed=0, epoch=epoch,
-                start=0, stop=per_epoch, workers=config.workers,
+                train, augment, prepare, batch=config.preset.batch, seed=0, epoch=epoch, start=0, stop=per_epoch,
+                workers=config.workers,
             )  # fmt: skip
 
-    source = files()
-    first = next(source)
-    fixed_x, fixed_y = to_device((first.images, first.targets), engine.device)
-
-    def from_files() -> None:
-        batch = next(source)
-        x, y = to_device((batch.images, batch.targets), engine.device)
-        engine.step(x, y, 1e-4, 0)
-
-    def from_memory() -> None:
-        engine.step(fixed_x, fixed_y, 1e-4, 0)
-
-    def block(step: Callable[[], None]) -> float:
+    def steps(batches: Iterator[Batch], count: int) -> float:
         start = time.perf_counter()
-        for _ in range(asked.steps):
-            step()
+        for batch in islice(batches, count):
+            x, y = to_device((batch.images, batch.targets), engine.device)
+            engine.step(x, y, 1e-4, 0)
         if engine.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
-    block(from_memory), block(from_files)  # warm up
-    pairs = [(block(from_files), block(from_memory)) for _ in range(asked.rounds)]
+    def from_files() -> float:
+        with closing(files()) as batches:  # its threads end with the block: none works ahead while the other is timed
+            steps(batches, AHEAD * config.workers)  # what they have prepared before the clock runs is not counted
+            return steps(batches, asked.steps)
+
+    with closing(files()) as batches:
+        fixed = next(batches)
+    fixed_x, fixed_y = to_device((fixed.images, fixed.targets), engine.device)
+
+    def from_memory() -> float:
+        start = time.perf_counter()
+        for _ in range(asked.steps):
+            engine.step(fixed_x, fixed_y, 1e-4, 0)
+        if engine.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    from_memory(), from_files()  # warm up
+    pairs = [(from_files(), from_memory()) for _ in range(asked.rounds)]
     images = asked.steps * config.preset.batch
     read, held = (sorted(times)[len(times) // 2] for times in zip(*pairs))
     ratio = sorted(h / r for r, h in pairs)[len(pairs) // 2]

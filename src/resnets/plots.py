@@ -2,11 +2,14 @@
 
 import csv
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from resnets.errors import ResNetsError
 from resnets.files import whole
 
+SHOWN = ("epoch", "train_loss", "train_top1_error", "val_top1_error", "learning_rate")
+MISSING = "matplotlib is not installed (pip install 'resnets[report]')"
 Rows = dict[str, list[float]]  # column → one number an epoch
 
 
@@ -16,15 +19,22 @@ def read_results(run: Path) -> Rows:
     try:
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]}
-    except (OSError, IndexError, ValueError, TypeError) as error:
+        return {name: [float(row[name]) for row in rows] for name in SHOWN if rows[0]}
+    except (OSError, IndexError, KeyError, ValueError, TypeError) as error:
         raise ResNetsError(
             f"{path} holds no results of a run.", "Name a run folder in which an epoch has ended."
         ) from error
 
 
+def drawable() -> bool:
+    """Whether charts can be drawn here."""
+    return find_spec("matplotlib") is not None
+
+
 def convergence(runs: Sequence[Path], out: Path) -> None:
     """Errors, loss and learning rate by epoch, one colour a run: training dashed, validation solid."""
+    if not drawable():
+        raise ResNetsError(f"No chart can be drawn: {MISSING}.", "Install it, then run the same command again.")
     import matplotlib
 
     matplotlib.use("Agg")
@@ -35,7 +45,7 @@ def convergence(runs: Sequence[Path], out: Path) -> None:
     )
     for run in runs:
         rows = read_results(run)
-        name = run.resolve().name if run.is_dir() else run.stem
+        name = (run if run.is_dir() else run.parent).resolve().name.encode("utf-8", "backslashreplace").decode()
         final = rows["val_top1_error"][-1]
         (line,) = errors.plot(
             rows["epoch"], rows["val_top1_error"], ".-", label=f"{name}: validation, ends at {final:.2f} %"

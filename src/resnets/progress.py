@@ -65,7 +65,7 @@ class Progress:
     def line(self) -> str:
         """The state as one plain line."""
         of = f" of {self.total:,}" if self.total else ""
-        left = f", {_duration((self.total - self.done) / self.rate)} left" if self.total and self.rate else ""
+        left = f", {duration((self.total - self.done) / self.rate)} left" if self.total and self.rate else ""
         note = f", {self.note}" if self.note else ""
         return f"{self.label}: {self.done:,}{of} {self.unit}, {self.rate:,.0f} {self.unit}/s{left}{note}"
 
@@ -77,7 +77,8 @@ class Progress:
             self._bar = None
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """0:05, 12:30 or 2:00:00."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -96,7 +96,6 @@ def test_killed_and_resumed_is_the_same_bits(moment: str, photo_data: Path, unto
     if moment == "before the first state":
         with pytest.raises(ResNetsError, match="holds no run"):
             loop.resume(run, quiet=True)
-        shutil.rmtree(run)
         loop.train(photo_data, out=run, quiet=True, **SETTINGS)
     else:
         loop.resume(run, quiet=True)
@@ -139,22 +138,50 @@ def test_state_is_plain_and_whole(untouched: Path) -> None:
         assert len(value[part]), part
 
 
-def test_a_full_disk_leaves_the_last_state(
-    photo_data: Path, untouched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, calls = tmp_path / "run", []
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+"""
 
-    def full(handle: int) -> None:
-        calls.append(handle)
-        if len(calls) == 11:  # of a state: an even one is of its folder, and does not matter
-            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(ResNetsError, match="The disk is full"):
-        loop.train(photo_data, out=run, quiet=True, **SETTINGS)
-    monkeypatch.undo()
-    assert len(calls) == 11
+def test_a_disk_that_takes_no_more_leaves_the_last_state(photo_data: Path, untouched: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    before = (untouched / "state.pt").stat().st_size
+    # Room for the first states, which have no momentum yet, or best weights that are the last ones too.
+    ended = run_until(FULL.format(limit=before * 3 // 4), photo_data, run)
+    assert ended.returncode == 1, ended.stderr
+    assert "state.pt cannot be written (File too large)" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert checkpoint.load(run).epoch < 3
     loop.resume(run, quiet=True)
+    assert_same(run, untouched)
+
+
+MEASURING = {
+    "loop.measure = at(2, loop.measure)": (1, 3),  # in the validation of the second epoch, all of its steps done
+    "outputs.finish = at(1, outputs.finish)": (3, 0),
+}
+
+
+@pytest.mark.parametrize(("code", "stands"), MEASURING.items())
+def test_interrupted_while_measuring_it_stops_there(
+    code: str, stands: tuple[int, int], photo_data: Path, untouched: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ended = run_until(code, photo_data, run, "SIGINT")
+    assert ended.returncode == 130, ended.stderr
+    state = checkpoint.load(run)
+    assert (state.epoch, state.step) == stands
+    loop.resume(run, quiet=True)
+    assert_same(run, untouched)
+
+
+def test_an_ignored_signal_stays_ignored(photo_data: Path, untouched: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code = "signal.signal(signal.SIGINT, signal.SIG_IGN)\nEngine.step = at(5, Engine.step)"
+    ended = run_until(code, photo_data, run, "SIGINT")
+    assert ended.returncode == 0, ended.stderr
+    assert "stop" not in ended.stderr
     assert_same(run, untouched)
 
 
@@ -175,7 +202,7 @@ def test_two_processes_never_work_on_one_run(untouched: Path, tmp_path: Path) ->
     run = tmp_path / "run"
     shutil.copytree(untouched, run)
     (run / "best.onnx").unlink()
-    with files.alone(run / "config.yaml", str(run)), pytest.raises(ResNetsError, match="Another process is at work"):
+    with files.alone(run / loop.LOCK, str(run)), pytest.raises(ResNetsError, match="Another process is at work"):
         loop.resume(run, quiet=True)
     loop.resume(run, quiet=True)
     assert_same(run, untouched)

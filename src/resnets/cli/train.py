@@ -1,24 +1,33 @@
 """Verbs that make models: train, and plot for its runs."""
 
-from itertools import count
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain
 
 
 @click.command("train")
 @click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option("--architecture", help="Network, by a name that `resnets list` shows. Default: the preset's.")
 @click.option(
-    "--preset", help="How to train: fb-cifar, fb-imagenet, quick-cifar, quick-photos. Default: by the network's stem."
+    "--preset",
+    help="How to train. For photographs quick-photos, fb-imagenet; for images of 32 pixels quick-cifar, fb-cifar. "
+    "Default: fb-imagenet or fb-cifar, whichever fits --architecture. One of the two must be given.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The new run folder; a name under runs/ where none is given."
 )
-@click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run folder.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Go on with this run folder. DATA only if the images have moved.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images; scales the schedule.")
 @click.option("--batch", type=click.IntRange(2), help="Images a step.")
 @click.option("--crop", type=click.IntRange(32), help="Side of the training image, in pixels.")
@@ -34,7 +43,11 @@ from resnets.errors import ResNetsError
     "--val-split", type=float, help="Keep this share of each class for validation, where there is no val folder."
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="All that is random follows from it."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="All that is random follows from it.",
 )
 @click.option("--compile", is_flag=True, help="torch.compile, with batches of one shape.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -54,15 +67,15 @@ def train_command(data: Path | None, resume: Path | None, out: Path | None, quie
             "Nothing says what to train on.", "Name the folder that holds `train` and `val`, or give --resume RUN."
         )
     else:
-        run = loop.train(data, settings.pop("preset"), out=out or _folder(settings), quiet=quiet, **settings)
+        run = loop.train(data, settings.pop("preset"), out=out, quiet=quiet, **settings)
     if not quiet:
-        click.echo(f"{run}: results.csv, best.safetensors, best.onnx, plots/convergence.png", err=True)
-        click.echo(f"try it: resnets classify -m {run}/best.onnx IMAGE", err=True)
+        click.echo(plain(f"try it: resnets classify -m {run}/best.onnx IMAGE"), err=True)
 
 
 def _loop() -> Any:
     try:
-        from resnets.training import loop
+        with _unbroken():
+            from resnets.training import loop
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -70,6 +83,19 @@ def _loop() -> Any:
             "Training needs torch, which is not installed.", "Run: pip install 'resnets[train]'"
         ) from error
     return loop
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment: in the middle of importing torch it would abort the process with a core dump."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _refuse_changes() -> None:
@@ -84,16 +110,9 @@ def _refuse_changes() -> None:
     if given:
         flags = ", ".join(f"--{'lr' if name == 'learning_rate' else name.replace('_', '-')}" for name in given)
         raise ResNetsError(
-            f"A run that is resumed keeps its settings, so {flags} cannot be given.",
-            "Leave them out, or start a new run.",
+            f"A run that is resumed keeps its settings, so it takes no {flags}.",
+            "Give --resume alone, or start a new run.",
         )
-
-
-def _folder(settings: dict[str, Any]) -> Path:
-    """The first of runs/NAME, runs/NAME-2, … that is not there yet."""
-    name = settings["architecture"] or "run"
-    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
-    return next(folder for folder in (Path("runs") / n for n in names) if not folder.exists())
 
 
 @click.command("plot")
@@ -107,12 +126,7 @@ def plot_command(runs: tuple[Path, ...], out: Path) -> None:
     \b
     resnets plot runs/first runs/second --out compared.png
     """
-    try:
-        from resnets.plots import convergence
+    from resnets.plots import convergence
 
-        convergence(runs, out)
-    except ModuleNotFoundError as error:
-        raise ResNetsError(
-            "Charts need matplotlib, which is not installed.", "Run: pip install 'resnets[report]'"
-        ) from error
-    click.echo(out)
+    convergence(runs, out)
+    click.echo(os.fsencode(plain(str(out))))

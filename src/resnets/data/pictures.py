@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.folders import Split, without
-from resnets.errors import ResNetsError
+from resnets.data.folders import Split
+from resnets.errors import ResNetsError, plain
 from resnets.parallel import cores, in_order
 from resnets.progress import Progress
 
@@ -25,19 +25,28 @@ NAMED = 20  # unreadable files that are listed by name
 
 @dataclass(frozen=True)
 class Pictures:
-    """`split`'s images through `load`, as [h, w, 3] uint8. `kept` is None where they do not fit into memory."""
+    """`split`'s images through `load`, as [h, w, 3] uint8.
+
+    `kept` is None where they do not fit into memory; in it, the reason stands for an image that cannot be read. The
+    split is whole either way: what a run trains on does not depend on the memory that was free.
+    """
 
     split: Split
     load: Loader
-    kept: list[Image] | None
-    bad: tuple[tuple[str, str], ...] = ()  # (file, reason) of those left out
+    kept: list[Image | str] | None
+    bad: tuple[tuple[str, str], ...] = ()  # (file, reason) of those found unreadable so far
 
     def __len__(self) -> int:
         return len(self.split)
 
     def image(self, index: int) -> Image:
-        """Image `index`; raises what `load` raises where it was not kept and cannot be read."""
-        return self.load(self.split.path(index)) if self.kept is None else self.kept[index]
+        """Image `index`. Raises ResNetsError where it cannot be read."""
+        if self.kept is None:
+            return self.load(self.split.path(index))
+        found = self.kept[index]
+        if isinstance(found, str):
+            raise ResNetsError(found, "Mend or remove the file.")
+        return found
 
 
 def read_pictures(split: Split, load: Loader, *, label: str, quiet: bool = False) -> Pictures:
@@ -48,35 +57,34 @@ def read_pictures(split: Split, load: Loader, *, label: str, quiet: bool = False
     size = _mean_bytes(split, load)
     if size * len(split) > MEMORY_SHARE * available_memory():
         return Pictures(split, load, None)
-    images: list[Image] = []
-    bad: dict[int, str] = {}
+    images: list[Image | str] = []
     with Progress(label, len(split), quiet=quiet) as progress:
-        for index, found in enumerate(_each(split, load)):
-            if isinstance(found, str):
-                bad[index] = found
-            else:
-                images.append(found)
+        for found in _each(split, load):
+            images.append(found)
             progress.advance()
-    named = tuple((split.files[index], reason) for index, reason in bad.items())
-    refuse_many(named, len(split))
-    report_bad(named, split)
-    return Pictures(without(split, list(bad)), load, images, named)
+    bad = tuple((file, found) for file, found in zip(split.files, images) if isinstance(found, str))
+    refuse_many(bad, len(bad), len(split))
+    report_bad(bad, split)
+    return Pictures(split, load, images, bad)
 
 
 def report_bad(bad: tuple[tuple[str, str], ...], split: Split) -> None:
     """Name unreadable images on stderr."""
     for file, reason in bad[:NAMED]:
-        print(f"left out {split.root / file}: {reason}", file=sys.stderr)
+        print(plain(f"left out {split.root / file}: {reason}"), file=sys.stderr)
     if len(bad) > NAMED:
         print(f"left out {len(bad) - NAMED} more", file=sys.stderr)
 
 
-def refuse_many(bad: tuple[tuple[str, str], ...], total: int) -> None:
-    """Raises ResNetsError when more than BAD_SHARE of `total` images (and more than one) cannot be read."""
-    if len(bad) > max(1, BAD_SHARE * total):
+def refuse_many(bad: tuple[tuple[str, str], ...], count: int, total: int) -> None:
+    """Raises ResNetsError when `count`, more than BAD_SHARE of `total` images (and more than one), cannot be read.
+
+    `bad` are those of them that are to be named, as (file, reason).
+    """
+    if count > max(1, BAD_SHARE * total):
         first = "; ".join(f"{file}: {reason}" for file, reason in bad[:NAMED])
         raise ResNetsError(
-            f"{len(bad)} of {total} images cannot be read, more than {BAD_SHARE:.0%} ({first}).",
+            f"{count} of {total} images cannot be read, more than {BAD_SHARE:.0%} ({first}).",
             "Mend or remove those files.",
         )
 
@@ -112,6 +120,8 @@ def available_memory() -> int:
         found.append(int(rows["MemAvailable"].split()[0]) * 1024)
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        with open("/sys/fs/cgroup/memory.stat") as file:  # the cache of files counts as used, and is given up on demand
+            used -= int(dict(line.split() for line in file)["inactive_file"])
         if limit != "max":
             found.append(int(limit) - used)
     except (OSError, KeyError, ValueError):

@@ -1,5 +1,6 @@
 """state.pt: the whole truth of a run in one file, written whole or not at all, of tensors and plain values only."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,24 @@ class State:
 
 def save(state: State, run: Path) -> None:
     """Write `run`/state.pt. A full disk raises ResNetsError and leaves the last one as it was."""
+    data = io.BytesIO()  # given a file, torch turns the system's refusal of a byte into an error that says nothing
+    torch.save({"format": FORMAT, **state.__dict__}, data)
     with whole(run / NAME) as file:
-        torch.save({"format": FORMAT, **state.__dict__}, file)
+        file.write(data.getbuffer())
+
+
+def expect(run: Path) -> None:
+    """Raises ResNetsError where the folder holds no run."""
+    if not (run / NAME).is_file():
+        raise ResNetsError(
+            f"{run} holds no run ({NAME} is not there).", f"Start one with `resnets train DATA --out {run}`."
+        )
 
 
 def load(run: Path) -> State:
     """Read `run`/state.pt, on the CPU, without executing anything it may hold."""
+    expect(run)
     path = run / NAME
-    if not path.is_file():
-        raise ResNetsError(
-            f"{run} holds no run ({NAME} is not there).", "Start one with `resnets train DATA --out RUN`."
-        )
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file

@@ -40,6 +40,7 @@ class Config:
     val_images: int
     fingerprint: str  # of the files and classes of both splits
     machine: dict[str, str]
+    measured_on: str = "val"  # the folder of the validation images, or the share of `train` that was kept apart
 
 
 def recipe_for(architecture: Architecture, crop: int) -> Recipe:
@@ -48,7 +49,7 @@ def recipe_for(architecture: Architecture, crop: int) -> Recipe:
     return replace(card.RECIPES["resnets"], size=size, crop=crop)
 
 
-def settle_device(wanted: str) -> str:
+def settle_device(wanted: str, *, resumed: bool = False) -> str:
     """`auto` is CUDA where there is one, else the CPU. Raises ResNetsError for a device that is not there."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -57,9 +58,13 @@ def settle_device(wanted: str) -> str:
     if kind not in present:
         raise ResNetsError(f"There is no kind of device called {wanted!r}.", "Use auto, cpu, cuda, cuda:1 or mps.")
     if not present[kind]:
-        raise ResNetsError(f"This machine, or this build of torch, has no {kind}.", "Use --device cpu.")
-    if kind == "cuda" and ":" in wanted and not wanted.split(":")[1].isdigit():
-        raise ResNetsError(f"{wanted!r} names no device.", "Write cuda:0 for the first.")
+        remedy = "Go on with the run on a machine like the one it began on." if resumed else "Use --device cpu."
+        raise ResNetsError(f"This machine, or this build of torch, has no {kind}.", remedy)
+    number = wanted.partition(":")[2] or "0"
+    if kind == "cuda" and not (number.isdigit() and int(number) < torch.cuda.device_count()):
+        raise ResNetsError(
+            f"{wanted!r} is none of the {torch.cuda.device_count()} devices here.", "Write cuda:0 for the first."
+        )
     return wanted
 
 
@@ -68,7 +73,7 @@ def settle_precision(wanted: str, device: str) -> str:
     kind = device.split(":")[0]
     if wanted == "auto":
         native = (kind == "cpu" and cpu_has_bfloat16()) or (
-            kind == "cuda" and torch.cuda.get_device_capability()[0] >= 8
+            kind == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         )
         return "bfloat16" if native else "float32"  # compute capability 8, Ampere, is the first with bfloat16
     if wanted not in PRECISIONS:
@@ -87,7 +92,7 @@ def cpu_has_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def machine() -> dict[str, str]:
+def machine(device: str) -> dict[str, str]:
     """What the same bits depend on."""
     found = {"torch": str(torch.__version__), "python": platform.python_version(), "system": platform.platform()}
     try:
@@ -95,8 +100,8 @@ def machine() -> dict[str, str]:
         found["cpu"] = next(row.split(":", 1)[1].strip() for row in rows if row.startswith("model name"))
     except (OSError, StopIteration):
         found["cpu"] = platform.processor()
-    if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
+    if device.startswith("cuda"):
+        found["gpu"] = torch.cuda.get_device_name(device)
     return found
 
 

@@ -21,6 +21,9 @@ class Engine:
         self.dtype = PRECISIONS[config.precision]
         self.network = self._place(initialised(config.architecture, config.seed))
         self.average = copy.deepcopy(self.network).eval() if preset.ema else None
+        # Listed once: copying a state dict into a network leaves its tensors where they are.
+        self.ours = _floats(self.average.state_dict()) if self.average is not None else []
+        self.theirs = _floats(self.network.state_dict())
         self.optimizer = torch.optim.SGD(
             _groups(self.network, preset.weight_decay, preset.decay_norms),
             lr=preset.learning_rate,
@@ -29,7 +32,7 @@ class Engine:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.loss = nn.CrossEntropyLoss(label_smoothing=preset.label_smoothing)
-        self.forward: Any = torch.compile(self.network) if config.compile else self.network
+        self.forward: Any = torch.compile(self.network, dynamic=False) if config.compile else self.network
 
     def _place(self, network: ResNet) -> ResNet:
         return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -64,9 +67,7 @@ class Engine:
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
-        assert self.average is not None
-        ours, theirs = _floats(self.average.state_dict()), _floats(self.network.state_dict())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        torch._foreach_lerp_(self.ours, self.theirs, 1 - decay)
 
     @torch.no_grad()
     def logits(self, x: Tensor, *, exact: bool = False) -> Tensor:
@@ -115,7 +116,7 @@ def _copied(state: Tensors) -> Tensors:
 
 
 def to_device(arrays: Iterable[Any], device: torch.device) -> list[Tensor]:
-    """NumPy arrays as tensors on the device; images [n, 3, h, w] arrive in channels-last layout."""
+    """NumPy arrays as tensors on the device; images [n, 3, h, w] in channels-last layout, copied if they are not."""
     tensors = []
     for array in arrays:
         tensor = torch.from_numpy(array)

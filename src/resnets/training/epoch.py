@@ -4,8 +4,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from resnets.data.pictures import Pictures, refuse_many, report_bad
 from resnets.errors import ResNetsError
 from resnets.evaluate import Tally
 from resnets.images import normalise
-from resnets.progress import Progress
+from resnets.progress import Progress, duration
 from resnets.training import checkpoint, outputs
 from resnets.training.checkpoint import State, Tensors
 from resnets.training.config import Config
@@ -26,6 +28,7 @@ from resnets.training.schedule import learning_rate
 SAVE_EVERY = 600.0  # seconds between states within an epoch
 LOOK_EVERY = {"cpu": 1, "cuda": 20, "mps": 20}  # steps between looks at the loss: a GPU has to be waited for
 VALIDATION_BATCH = 250
+LOWER = "Train again into another folder with a lower --lr, or --precision float32."
 
 
 @dataclass
@@ -39,8 +42,12 @@ class Run:
     train: Pictures
     val: Pictures
     quiet: bool = False
-    bad: dict[str, str] = field(default_factory=dict)  # unreadable images met on the way
+    bad: set[Path] = field(default_factory=set)  # unreadable images that have been named
     unseen: list[tuple[Tensor, Tensor, int]] = field(default_factory=list)  # losses not looked at yet
+
+    def __post_init__(self) -> None:
+        for pictures in (self.train, self.val):  # named when they were read
+            self.bad.update(pictures.split.root / file for file, _ in pictures.bad)
 
     @property
     def steps(self) -> int:
@@ -56,7 +63,7 @@ def run_epoch(run: Run, stop: Stop) -> None:
     label = f"epoch {state.epoch + 1}/{preset.epochs}"
     with Progress(label, len(run.train), quiet=run.quiet, done=state.step * preset.batch) as progress:
         for batch in _timed(_batches(run), state.sums):
-            _note_bad(run, batch)
+            _note_bad(run, run.train, batch)
             x, y = to_device((batch.images, batch.targets), device)
             taken = state.epoch * run.steps + state.step
             rate = learning_rate(preset, taken, run.steps * preset.epochs)
@@ -65,23 +72,34 @@ def run_epoch(run: Run, stop: Stop) -> None:
             state.step += 1
             if state.step % LOOK_EVERY[device.type] == 0 or state.step == run.steps or stop.asked:
                 _look(run)
-            progress.advance(len(batch.targets), f"loss {state.sums['loss'] / max(state.sums['images'], 1):.3f}")
             now = time.monotonic()
+            progress.advance(len(batch.targets), _note(state.sums, now - began))
             if stop.asked or now - saved > SAVE_EVERY:
                 _look(run)
                 state.sums["seconds"] += now - began
-                run.engine.put(state)
-                checkpoint.save(state, run.folder)
+                _save(run)
                 saved = began = time.monotonic()
                 stop.leave()
     state.sums["seconds"] += time.monotonic() - began
+
+
+def _save(run: Run) -> None:
+    run.engine.put(run.state)
+    checkpoint.save(run.state, run.folder)
+
+
+def _note(sums: dict[str, float], seconds: float) -> str:
+    """What stands beside the rate: the mean loss so far, and the share of time waiting for data when it is felt."""
+    loss = f"loss {sums['loss'] / sums['images']:.3f}" if sums["images"] else ""
+    waiting = sums["waited"] / max(sums["seconds"] + seconds, 1e-9)
+    return f"{loss}, {waiting:.0%} waiting for data".strip(", ") if waiting >= 0.005 else loss
 
 
 def _batches(run: Run) -> Iterator[Batch]:
     return training_batches(
         run.train,
         augmentation(run.config, run.state.epoch),
-        lambda images: normalise(images, run.config.recipe),
+        partial(normalise, recipe=run.config.recipe, channels_last=True),
         batch=run.config.preset.batch,
         seed=run.config.seed,
         epoch=run.state.epoch,
@@ -110,7 +128,7 @@ def _look(run: Run) -> None:
         if not torch.isfinite(loss):
             raise ResNetsError(
                 f"The loss became {value} in epoch {run.state.epoch + 1}, step {step} of {run.steps}.",
-                "Train again with a lower --lr, or --precision float32.",
+                LOWER,
             )
         run.state.sums["images"] += count
         run.state.sums["loss"] += value * count
@@ -118,32 +136,45 @@ def _look(run: Run) -> None:
     run.unseen.clear()
 
 
-def _note_bad(run: Run, batch: Batch) -> None:
+def _note_bad(run: Run, pictures: Pictures, batch: Batch) -> None:
     """Name images that could not be read, once each; too many of them stop the run."""
-    new = tuple((file, reason) for file, reason in batch.bad if file not in run.bad)
+    root = pictures.split.root
+    new = tuple((file, reason) for file, reason in batch.bad if root / file not in run.bad)
     if new:
-        run.bad.update(new)
-        report_bad(new, run.train.split)
-        refuse_many(tuple(run.bad.items()), len(run.train))
+        report_bad(new, pictures.split)
+        run.bad.update(root / file for file, _ in new)
+        refuse_many(new, sum(path.is_relative_to(root) for path in run.bad), len(pictures))
 
 
-def measure(run: Run, weights: Tensors | None = None) -> Tally:
-    """Errors on the validation images: of the run's network, or exactly (in float32) of the weights given."""
+def measure(run: Run, stop: Stop, weights: Tensors | None = None, what: str = "validation") -> Tally:
+    """Errors on the validation images: of the run's network, or exactly (in float32) of the weights given.
+
+    Ends the process where `stop` was asked, once the state is saved. Raises ResNetsError where the network's answers
+    are not finite numbers.
+    """
     engine, exact = run.engine, weights is not None
     if weights is not None:
         engine.measured.load_state_dict(weights)
     tally = Tally()
     batches = validation_batches(
         run.val,
-        lambda crops: normalise(crops, run.config.recipe),
+        partial(normalise, recipe=run.config.recipe, channels_last=True),
         batch=VALIDATION_BATCH,
         workers=run.config.workers,
     )
-    with Progress("validation", len(run.val), quiet=run.quiet) as progress:
+    with Progress(what, len(run.val), quiet=run.quiet) as progress:
         for batch in batches:
+            _note_bad(run, run.val, batch)
             if len(batch.targets):
                 (x,) = to_device((batch.images,), engine.device)
-                tally.add(engine.logits(x, exact=exact).cpu().numpy(), batch.targets)
+                logits = engine.logits(x, exact=exact).cpu().numpy()
+                if not np.isfinite(logits).all():
+                    raise ResNetsError(f"What the network answers in epoch {run.state.epoch + 1} is no number.", LOWER)
+                tally.add(logits, batch.targets)
+            if stop.asked:
+                if not exact:  # the weights in the engine are the run's own
+                    _save(run)
+                stop.leave()
             tally.errors += len(batch.bad)
             progress.advance(len(batch.targets))
     return tally
@@ -177,10 +208,18 @@ def close_epoch(run: Run, tally: Tally) -> None:
 
 
 def _line(row: dict[str, float], run: Run) -> str:
-    best = " best" if run.state.best_epoch == run.state.epoch else ""
+    best = "; the best so far" if run.state.best_epoch == run.state.epoch else ""
     return (
         f"epoch {row['epoch']}/{run.config.preset.epochs}: loss {row['train_loss']:.3f}, "
         f"train error {row['train_top1_error']:.2f} %, validation error {row['val_top1_error']:.2f} % (top-5 "
         f"{row['val_top5_error']:.2f} %), {row['images_per_second']:,.0f} images/s, "
-        f"{row['data_wait']:.1%} waiting for data{best}"
+        f"{row['data_wait']:.1%} waiting for data{_left(row, run)}{best}"
     )
+
+
+def _left(row: dict[str, float], run: Run) -> str:
+    """About how long the epochs to come will take: as this one did, by the pixels of their crops."""
+    preset, done = run.config.preset, run.state.epoch
+    pixels = [preset.crop_in(epoch) ** 2 for epoch in range(done - 1, preset.epochs)]
+    seconds = row["seconds"] * sum(pixels[1:]) / pixels[0]
+    return f", about {duration(seconds)} left" if seconds else ""

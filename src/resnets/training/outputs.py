@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from resnets import catalog
+from resnets import catalog, plots
 from resnets.card import Card, Label, describe
 from resnets.evaluate import Tally
 from resnets.files import whole
@@ -18,6 +18,8 @@ from resnets.training.config import Config
 from resnets.weights.files import save
 from resnets.weights.model import Model
 
+FILES = ("results.csv", "last.safetensors", "best.safetensors", "best.onnx")
+PLOT = "plots/convergence.png"
 COLUMNS = (
     "epoch",
     "train_loss",
@@ -54,21 +56,25 @@ def write(run: Path, config: Config, state: State) -> None:
         save(best, run / "best.safetensors")
 
 
-def finish(run: Path, config: Config, state: State, measure: Callable[[Tensors], Tally]) -> None:
-    """What the end of a run leaves: measured models, best.onnx, the plot."""
-    scores = [_score(config, measure(weights)) for weights in (state.average or state.network, state.best)]
-    last, best = _models(config, state, *scores)
+def finish(run: Path, config: Config, state: State, measure: Callable[[Tensors, str], Tally]) -> None:
+    """What the end of a run leaves: measured models, best.onnx, the plot where matplotlib is installed.
+
+    `measure` takes weights and a word for the progress line.
+    """
+    last_score = _score(config, measure(state.average or state.network, "measuring the last weights in float32"))
+    best_score = _score(config, measure(state.best, "measuring the best weights in float32"))
+    if state.best_epoch != state.epoch:
+        best_score["note"] = f"epoch {state.best_epoch} of {state.epoch}, chosen by its error on these images"
+    last, best = _models(config, state, last_score, best_score)
     write_results(run, state)
     save(last, run / "last.safetensors")
     save(best, run / "best.safetensors")
     save(best, run / "best.onnx")
     (run / "plots").mkdir(exist_ok=True)
-    try:
-        from resnets.plots import convergence
-    except ImportError:
-        print("no plot: matplotlib is not installed (pip install 'resnets[report]')", file=sys.stderr)
+    if plots.drawable():
+        plots.convergence([run], run / PLOT)
     else:
-        convergence([run], run / "plots" / "convergence.png")
+        print(f"no chart: {plots.MISSING}; then `resnets plot {run}` draws it", file=sys.stderr)
 
 
 def _models(config: Config, state: State, last: dict[str, Any], best: dict[str, Any]) -> tuple[Model, Model]:
@@ -80,7 +86,7 @@ def _models(config: Config, state: State, last: dict[str, Any], best: dict[str, 
 
 def _score(config: Config, tally: Tally) -> dict[str, Any]:
     return {
-        "data": Path(config.data).name,
+        "data": f"{Path(config.data).name}/{config.measured_on}",
         "images": tally.images,
         "crops": 1,
         "crop": config.recipe.crop,
@@ -115,5 +121,4 @@ def model(config: Config, state: Tensors, score: dict[str, Any] | None, *, epoch
 
 def complete(run: Path) -> bool:
     """Whether everything that a finished run leaves is there."""
-    names = ("results.csv", "last.safetensors", "best.safetensors", "best.onnx", "plots/convergence.png")
-    return all((run / name).is_file() for name in names)
+    return all((run / name).is_file() for name in (*FILES, PLOT) if name != PLOT or plots.drawable())

@@ -1,5 +1,6 @@
 """What to train on what, settled before any work: the splits, the settings, the augmentation, the decoded images."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from resnets import catalog
 from resnets.catalog import Architecture
 from resnets.data import augment
 from resnets.data.augment import Augmentation
+from resnets.data.batches import batches_per_epoch
 from resnets.data.folders import Split, fingerprint, read_training
 from resnets.data.pictures import Pictures, read_pictures
 from resnets.errors import ResNetsError
@@ -18,11 +20,15 @@ from resnets.training.config import Config, data_fingerprint, machine, recipe_fo
 from resnets.training.presets import Preset, preset_named
 
 Splits = tuple[Split, Split]
+FEW = 500  # steps
 
 
-def read_splits(data: Path, val_split: float | None, seed: int) -> tuple[Splits, str]:
+def read_splits(data: Path, val_split: float | None, seed: int, *, quiet: bool = False) -> tuple[Splits, str]:
     """((training, validation), their fingerprint). No image is opened."""
     splits = read_training(data, val_split, seed)
+    ignored = splits[0].ignored + (splits[1].ignored if val_split is None else 0)
+    if ignored and not quiet:
+        print(f"files passed over, no images by their suffix: {ignored:,}", file=sys.stderr)
     return splits, data_fingerprint(*(fingerprint(split) for split in splits))
 
 
@@ -38,6 +44,7 @@ def plan(
     workers: int | None = None,
     compile: bool = False,
     val_split: float | None = None,
+    quiet: bool = False,
     **changes: Any,
 ) -> tuple[Config, Splits]:
     """The settings of a new run. `changes` replace fields of the preset; None leaves them.
@@ -50,7 +57,8 @@ def plan(
         preset = "fb-cifar" if _found(architecture).cifar_stem else "fb-imagenet"
     chosen = preset_named(preset, **changes)
     wanted = architecture or chosen.architecture
-    splits, digest = read_splits(data, val_split, seed)
+    splits, digest = read_splits(data, val_split, seed, quiet=quiet)
+    _refuse_bytes([data.resolve().name, *splits[0].classes])
     classes = splits[0].classes
     network = replace(_found(wanted), classes=len(classes))
     _refuse_misfit(network, chosen)
@@ -72,9 +80,31 @@ def plan(
         train_images=len(splits[0]),
         val_images=len(splits[1]),
         fingerprint=digest,
-        machine=machine(),
+        machine=machine(device),
+        measured_on=splits[1].root.name if val_split is None else f"train, {val_split:.0%} kept apart",
     )
+    if not quiet:
+        _warn_few(config)
     return config, splits
+
+
+def _refuse_bytes(names: list[str]) -> None:
+    """Folder names become labels and go into JSON: what is not UTF-8 is refused before any work."""
+    bad = [name for name in names if any("\ud800" <= c <= "\udfff" for c in name)]
+    if bad:
+        shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in bad)
+        raise ResNetsError(f"These folder names are not UTF-8: {shown}.", "Rename the folders.")
+
+
+def _warn_few(config: Config) -> None:
+    """Presets are made for thousands of steps: a rate that is right for those tears a short run apart."""
+    steps = config.preset.epochs * batches_per_epoch(config.train_images, config.preset.batch, whole=config.compile)
+    if steps < FEW:
+        print(
+            f"only {steps:,} steps in all, and preset {config.preset.name} is made for thousands: more --epochs, a "
+            "smaller --batch or a lower --lr may learn more",
+            file=sys.stderr,
+        )
 
 
 def _found(architecture: str | Architecture) -> Architecture:
