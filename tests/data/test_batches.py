@@ -53,6 +53,14 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own(photo_data: Path)
     assert first[0].images.dtype == np.float32
 
 
+def test_an_image_is_cut_anew_in_every_epoch(photo_data: Path) -> None:
+    source = read(photo_data / "train")
+    one = read(photo_data / "train", kept=[source.image(0)] * len(source))
+    first, second = ({b.images[i].tobytes() for b in run(one, epoch=e) for i in range(len(b.images))} for e in (0, 1))
+    assert len(first) > 20
+    assert len(first & second) < 5
+
+
 def test_threads_memory_and_the_place_of_the_start_change_nothing(photo_data: Path) -> None:
     source = read(photo_data / "train")
     whole = run(source)

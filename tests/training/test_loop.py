@@ -10,9 +10,11 @@ torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 
+from resnets import plots  # noqa: E402
 from resnets.catalog import find  # noqa: E402
 from resnets.classify import Classifier  # noqa: E402
 from resnets.errors import ResNetsError  # noqa: E402
+from resnets.evaluate import Tally  # noqa: E402
 from resnets.training import checkpoint, epoch, loop  # noqa: E402
 from resnets.training.config import settle_device, settle_precision  # noqa: E402
 from resnets.weights.files import load  # noqa: E402
@@ -84,6 +86,56 @@ def test_nan_stops_with_epoch_and_step(photo_data: Path, tmp_path: Path) -> None
         loop.train(photo_data, "fb-cifar", out=tmp_path / "run", quiet=True, learning_rate=1e30, **SETTINGS)
     assert "--lr" in caught.value.remedy
     assert checkpoint.load(tmp_path / "run").step == 0  # the state of before stays good
+
+
+def test_the_best_weights_are_those_of_the_smallest_error(
+    photo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = iter([8, 3, 5])
+    measure = loop.measure
+
+    def measured(run: epoch.Run, stop: object, *rest: object) -> Tally:
+        return measure(run, stop, *rest) if rest else Tally(images=12, top1_wrong=next(wrong))
+
+    monkeypatch.setattr(loop, "measure", measured)
+    loop.train(photo_data, "quick-cifar", out=tmp_path / "run", quiet=True, epochs=3, **SETTINGS)
+    state = checkpoint.load(tmp_path / "run")
+    assert (state.best_epoch, state.best_error) == (2, 25.0)
+    best, last = load(tmp_path / "run" / "best.safetensors"), load(tmp_path / "run" / "last.safetensors")
+    assert best.card.weights_sha256 != last.card.weights_sha256
+    assert best.card.source["epochs"] == 2
+    assert best.card.scores[0]["data"] == "photo-data0/val"
+    assert "chosen by its error on these images" in best.card.scores[0]["note"]
+    assert "note" not in last.card.scores[0]
+
+
+def test_a_network_that_ends_in_nonsense_is_no_result(photo_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResNetsError, match="is no number"):
+        loop.train(
+            photo_data, "fb-cifar", out=tmp_path / "run", quiet=True, learning_rate=1e30, epochs=1,
+            **{**SETTINGS, "batch": 24},
+        )  # fmt: skip
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_finished_run_needs_no_matplotlib(
+    run: Path, photo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plots, "drawable", lambda: False)
+    out = loop.train(photo_data, "quick-cifar", out=tmp_path / "run", epochs=1, **SETTINGS)
+    assert f"resnets plot {out}" in capsys.readouterr().err
+    assert (out / "best.onnx").is_file()
+    before = (out / "best.onnx").stat().st_mtime_ns
+    assert loop.resume(out) == out
+    assert (out / "best.onnx").stat().st_mtime_ns == before  # complete as it is
+
+
+def test_a_run_without_a_name_never_shares_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [loop._new("a") for _ in range(3)] == [Path("runs/a"), Path("runs/a-2"), Path("runs/a-3")]
+    with pytest.raises(ResNetsError):
+        loop.train(tmp_path / "nowhere", "quick-cifar", quiet=True)
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["a", "a-2", "a-3"]
 
 
 def test_a_failing_look_counts_the_right_step(photo_data: Path) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -167,10 +166,9 @@ def measure(run: Run, stop: Stop, weights: Tensors | None = None, what: str = "v
             _note_bad(run, run.val, batch)
             if len(batch.targets):
                 (x,) = to_device((batch.images,), engine.device)
-                logits = engine.logits(x, exact=exact).cpu().numpy()
-                if not np.isfinite(logits).all():
+                tally.add(engine.logits(x, exact=exact).cpu().numpy(), batch.targets)
+                if tally.not_finite:
                     raise ResNetsError(f"What the network answers in epoch {run.state.epoch + 1} is no number.", LOWER)
-                tally.add(logits, batch.targets)
             if stop.asked:
                 if not exact:  # the weights in the engine are the run's own
                     _save(run)
