@@ -23,8 +23,14 @@ CARD = Card(
 def test_a_card_survives_json_with_fields_that_are_not_known_yet():
     value = json.loads(cards.to_json(CARD))
     value["prize"] = {"won": [1, 2]}
+    value["input"]["layout"] = "NCHW"
+    value["labels"][1]["parent"] = ["n0"]
     back = cards.from_json(json.dumps(value))
-    assert back == replace(CARD, extra={"prize": {"won": [1, 2]}})
+    assert CARD.labels is not None
+    labels = (CARD.labels[0], replace(CARD.labels[1], extra={"parent": ["n0"]}))
+    expected = replace(CARD, labels=labels, input_extra={"layout": "NCHW"}, extra={"prize": {"won": [1, 2]}})
+    assert back == expected != CARD
+    assert len({*labels}) == 2
     assert json.loads(cards.to_json(back)) == value
 
 
@@ -51,6 +57,12 @@ def test_another_format_is_refused():
         '{"format": 1, "name": "x", "architecture": null, "scores": ["a"]}',
         '{"format": 1, "name": "x", "architecture": null, "temperature": NaN}',
         '{"format": 1, "name": "x", "architecture": null, "output": "feelings"}',
+        '{"format": 1, "name": "x", "architecture": null, "temperature": 1e400}',
+        '{"format": 1, "name": "x", "architecture": null, "temperature": 1' + "0" * 400 + "}",
+        '{"format": 1, "name": "x", "architecture": null, "input": {"channels": Infinity}}',
+        '{"format": 1, "name": "x", "architecture": null, "input": {"channels": 2.5}}',
+        '{"format": 1, "name": "x", "architecture": null, "source": {"loss": NaN}}',
+        '{"format": 1, "name": "x", "architecture": null, "licence": "\\ud800"}',
     ],
 )
 def test_text_that_is_no_card_is_refused(text):
@@ -64,7 +76,8 @@ def test_a_list_of_the_wrong_length_is_refused():
 
 
 @pytest.mark.parametrize(
-    "change", [{"brightness": 1}, {"std": ["a", "b", "c"]}, {"crop": 33}, {"mean": [float("inf")] * 3}]
+    "change",
+    [{"brightness": 1}, {"std": ["a", "b", "c"]}, {"crop": 33}, {"mean": [float("inf")] * 3}, {"mean": [10**400] * 3}],
 )
 def test_a_recipe_that_is_not_understood_is_refused(change):
     value = json.loads(cards.to_json(CARD))

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, fields, replace
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 from resnets import catalog
@@ -12,6 +12,8 @@ from resnets.values import frozen, plain
 
 KEY = "resnets.card"  # of the ONNX metadata property and of the safetensors metadata entry
 FORMAT = 1
+MAX_NUMBER = 3e38  # about the largest number of 32-bit floats
+MAX_CHANNELS = 1 << 20
 CHOICES = {
     "resize": ("short", "square", "none"),
     "filter": ("pillow-bilinear", "pillow-bicubic", "torch7-bicubic", "opencv-bilinear"),
@@ -58,8 +60,8 @@ class Recipe:
         if self.resize != "none" and type(self.size) is type(self.crop) is int and self.crop > self.size:
             wrong.append(f"a crop of {self.crop} does not fit into a size of {self.size}")
         numbers = (self.scale, *self.mean, *self.std)
-        if any(type(x) not in (int, float) or not isfinite(x) for x in numbers):
-            wrong.append("scale, mean and std must be numbers")
+        if any(type(x) not in (int, float) or not abs(x) <= MAX_NUMBER for x in numbers):
+            wrong.append("scale, mean and std must be numbers that 32-bit floats can hold")
         elif len(self.mean) != len(self.std) or not self.mean or any(not s > 0 for s in self.std):
             wrong.append("mean and std need one number a channel, std above 0")
         if wrong:
@@ -108,11 +110,15 @@ class Label:
 
     id: str
     name: str
+    extra: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)  # as the card's
 
 
 @dataclass(frozen=True)
 class Card:
-    """The page that travels inside a model file. `extra`: fields this version does not know, written back as read."""
+    """The page that travels inside a model file.
+
+    `extra`, `input_extra`: fields this version does not know, written back as they were read.
+    """
 
     name: str
     architecture: Architecture | None  # None: a foreign graph, run as it is
@@ -126,6 +132,7 @@ class Card:
     scores: tuple[dict[str, Any], ...] = ()
     licence: str | None = None
     weights_sha256: str | None = None
+    input_extra: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,15 +150,16 @@ class Card:
 
 def to_json(card: Card) -> str:
     """The card as one line of JSON, keys in a fixed order, so that equal cards are equal bytes."""
+    labels = [{"id": x.id, "name": x.name, **x.extra} for x in card.labels] if card.labels is not None else None
     value: dict[str, Any] = {
         "format": FORMAT,
         "name": card.name,
         "architecture": catalog.to_json(card.architecture) if card.architecture else None,
-        "labels": [{"id": label.id, "name": label.name} for label in card.labels] if card.labels is not None else None,
+        "labels": labels,
         "recipe": recipe_to_json(card.recipe) if card.recipe else None,
         "output": card.output,
         "temperature": card.temperature,
-        "input": {"name": card.input_name, "channels": card.input_channels},
+        "input": {"name": card.input_name, "channels": card.input_channels, **card.input_extra},
         "source": card.source,
         "scores": list(card.scores),
         "licence": card.licence,
@@ -165,6 +173,8 @@ def from_json(text: str) -> Card:
     try:
         value = json.loads(text)
         found = value["format"]
+        # What comes in goes out again: NaN and infinity are not JSON, and half a surrogate pair is no text.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ResNetsError("The file's card is not a JSON object with a format.", "Convert the model again.") from error
     if found != FORMAT:
@@ -174,7 +184,7 @@ def from_json(text: str) -> Card:
         )
     try:
         return _from_value(value)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise ResNetsError(
             f"The file's card is damaged ({type(error).__name__}: {error}).", "Convert the model again."
         ) from error
@@ -182,27 +192,38 @@ def from_json(text: str) -> Card:
 
 def _from_value(value: dict[str, Any]) -> Card:
     labels, recipe, source = value.get("labels"), value.get("recipe"), value.get("source")
-    given = value.get("input") or {}
+    given = {"name": "data", "channels": 3, **(value.get("input") or {})}
+    if type(given["channels"]) is not int or not 0 < given["channels"] <= MAX_CHANNELS:
+        raise ValueError(f"{given['channels']!r} is no number of channels")
     return Card(
         name=str(value["name"]),
         architecture=catalog.from_json(value["architecture"]) if value.get("architecture") else None,
-        labels=tuple(Label(str(x["id"]), str(x["name"])) for x in labels) if labels is not None else None,
+        labels=tuple(Label(str(x["id"]), str(x["name"]), _rest(x, _LABEL) if len(x) > 2 else {}) for x in labels)
+        if labels is not None
+        else None,
         recipe=recipe_from_json(recipe) if recipe else None,
         output=value.get("output", "logits"),
         temperature=float(value.get("temperature", 1.0)),
-        input_name=str(given.get("name", "data")),
-        input_channels=int(given.get("channels", 3)),
+        input_name=str(given["name"]),
+        input_channels=given["channels"],
         source=dict(source or {}),
         scores=tuple(dict(score) for score in value.get("scores") or ()),
         licence=value.get("licence"),
         weights_sha256=value.get("weights_sha256"),
-        extra={k: v for k, v in value.items() if k not in _FIELDS},
+        input_extra=_rest(given, _INPUT),
+        extra=_rest(value, _FIELDS),
     )
+
+
+def _rest(value: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {name: v for name, v in value.items() if name not in known}
 
 
 _FIELDS = frozenset(
     "format name architecture labels recipe output temperature input source scores licence weights_sha256".split()
 )
+_INPUT = frozenset(("name", "channels"))
+_LABEL = frozenset(("id", "name"))
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:

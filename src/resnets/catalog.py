@@ -112,7 +112,8 @@ def _problems(a: Architecture) -> list[str]:
         found.append(f"preact_first needs one of {', '.join(PREACT_FIRST)} per stage of a pre-activation network")
     if a.shortcut == "A" and a.bottleneck:
         found.append("shortcut A doubles channels, and a bottleneck's first stage multiplies them by four: use B or C")
-    if a.shortcut == "A" and (a.stem_widths[-1], *a.widths) != tuple(sorted((a.stem_widths[-1], *a.widths))):
+    widths = [*a.stem_widths[-1:], *a.widths]
+    if a.shortcut == "A" and widths != sorted(widths):
         found.append("shortcut A can only add channels, so widths may not shrink")
     if not a.bottleneck and (a.groups, a.base_width) != (1, 64):
         found.append("groups and base_width belong to bottleneck blocks")
