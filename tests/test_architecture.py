@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "convert": "card catalog errors files images weights weights.fold weights.model",
     "engines": "errors",
     "classify": "card engines errors images labels parallel weights",
-    "data": "errors images parallel progress",
+    "data": "errors images inputs parallel progress",
     "plots": "errors files",
     "models": "catalog errors initialise network weights weights.model",
     "training": "card catalog data errors evaluate files images models parallel plots progress values weights"

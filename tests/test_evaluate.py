@@ -20,6 +20,11 @@ def test_a_broken_network_is_never_right():
     logits = np.full((3, 10), np.nan, np.float32)
     logits[2] = np.arange(10)
     assert ranks(logits, [0, 9, 9]).tolist() == [10, 10, 0]
+    few = Tally()
+    for value in (np.inf, -np.inf, np.nan):
+        few.take(np.array([value, 1, 2], np.float32), 0)
+        few.take(np.full(3, value, np.float32), 0)
+    assert (few.images, few.top1_wrong, few.top5_wrong, few.not_finite, few.errors) == (6, 6, 6, 6, 0)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,38 @@ def test_a_link_to_a_folder_above_ends(folder):
     assert len(list(expand([str(folder)], Passed()))) == 5
 
 
+def test_a_link_to_itself_costs_nothing_but_itself(folder):
+    (folder / "a" / "self").symlink_to("self")
+    (folder / "a" / "self.jpg").symlink_to("self.jpg")
+    passed = Passed()
+    found = [os.path.relpath(path, folder) for path in expand([str(folder)], passed)]
+    assert found == ["a-b.png", "a/deep/y.webp", "a/self.jpg", "a/z.jpeg", "b.JPG", "é.gif"]
+    assert passed.others == 3
+
+
+def test_folders_may_be_nested_deeper_than_python_calls_itself(tmp_path):
+    deep = [str(tmp_path)]
+    for _ in range(1500):
+        deep.append(deep[-1] + "/d")
+        os.mkdir(deep[-1])
+    image = deep[-1] + "/x.jpg"
+    open(image, "w").close()
+    try:
+        assert list(expand([str(tmp_path)], Passed())) == [image]
+    finally:  # rmtree calls itself
+        os.unlink(image)
+        for path in reversed(deep):
+            os.rmdir(path)
+
+
+def test_a_pattern_gives_each_file_once(folder):
+    (folder / "a" / "loop").symlink_to(folder)
+    images = ["a-b.png", "a/deep/y.webp", "a/z.jpeg", "b.JPG", "é.gif"]
+    assert list(expand(["./**"], Passed())) == [f"./{name}" for name in images]
+    assert list(expand(["./b*"], Passed())) == ["./b.JPG"]
+    assert list(expand(["**/*.jpeg"], Passed())) == ["a/z.jpeg"]
+
+
 def test_a_folder_that_cannot_be_listed_is_a_bad_input(folder, monkeypatch):
     real = os.scandir
 

@@ -36,7 +36,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of item number `index`: `outputs` by name, without their batch axis, or one sentence in `error`."""
+    """What became of item number `index`: `outputs` by name, without their batch axis, or one sentence in `error`.
+
+    Outputs that are not finite numbers have both: the image was good, and the network's answer is not.
+    """
 
     index: int
     item: Any
@@ -113,28 +116,34 @@ class Classifier:
         self._sessions: dict[tuple[int, tuple[str, ...]], Session] = {}
         self._opening = threading.Lock()
 
-    def run(self, items: Iterable[Any], *, crops: int = 1, outputs: Sequence[str] = ("logits",)) -> Iterator[Row]:
+    def run(
+        self, items: Iterable[Any], *, crops: int = 1, outputs: Sequence[str] = ("logits",), at_once: bool = False
+    ) -> Iterator[Row]:
         """A Row for every item, in order: paths, bytes of files, Pillow images or uint8 arrays, from any iterable.
 
         `crops`: 1, 2 (with the mirror image) or 10, over which the outputs are averaged; fb.resnet.torch adds up the
         logits of ten crops, which ranks alike. An image that cannot be used gives a Row with `error`, never an
         exception. A bounded number of items is drawn ahead, so `items` may be endless; other threads draw them.
+        `at_once`: a row comes as soon as its item is there, for those who wait for it before they give the next.
         """
         recipe = self.recipe
         wanted = tuple(outputs)
         if crops not in (1, 2, 10):
             raise ResNetsError(f"There is no way to take {crops} crops of an image.", "Use 1, 2 or 10.")
-        return self._rows(items, recipe, crops, wanted)
+        return self._rows(items, recipe, crops, wanted, at_once)
 
-    def _rows(self, items: Iterable[Any], recipe: Recipe, crops: int, wanted: tuple[str, ...]) -> Iterator[Row]:
+    def _rows(
+        self, items: Iterable[Any], recipe: Recipe, crops: int, wanted: tuple[str, ...], at_once: bool
+    ) -> Iterator[Row]:
         source = iter(items)
-        head = [item for _, item in zip(range(2), source, strict=False)]
+        head = [item for _, item in zip(range(1 if at_once else 2), source, strict=False)]
         if not head:
             return
-        # One image gets all cores; of many, each core has its own.
-        lanes, threads = (1, self.threads) if len(head) == 1 else (self.threads, 1)
+        # One image gets all cores; of many, each core has its own. On a stream an image is alone, and a path is not.
+        single = isinstance(head[0], bytes) if at_once else len(head) == 1
+        lanes, threads = (1, self.threads) if single else (self.threads, 1)
         session = self._session(threads, wanted)
-        batch = max(1, min(MOST, BATCH_PIXELS // recipe.crop**2) // crops)
+        batch = 1 if at_once else max(1, min(MOST, BATCH_PIXELS // recipe.crop**2) // crops)
 
         def answer(first: int, chunk: list[Any]) -> list[Row]:
             return self._answer(session, recipe, crops, wanted, first, chunk)
@@ -165,7 +174,7 @@ class Classifier:
                 mine = {name: array[at] for name, array in found.items()}
                 at += 1
                 finite = all(np.isfinite(array).all() for array in mine.values())
-                rows.append(Row(index, item, mine) if finite else Row(index, item, {}, NOT_FINITE))
+                rows.append(Row(index, item, mine, None if finite else NOT_FINITE))
             else:
                 rows.append(Row(index, item, {}, reason))
         return rows
@@ -181,7 +190,11 @@ class Classifier:
 
     def features(self, images: Any, crops: int = 1) -> Floats:
         """Pooled features of one or several images: float32 [n, c]. Raises ImageError where one cannot be used."""
-        return np.stack(list(self._good([images] if is_one(images) else images, crops, "features")))
+        found = list(self._good([images] if is_one(images) else images, crops, "features"))
+        if found:
+            return np.stack(found)
+        none = np.zeros((1, self.card.input_channels, self.recipe.crop, self.recipe.crop), np.float32)
+        return self.pooled(none)[:0]  # of no image, what the network gives: [0, c]
 
     def _good(self, items: Iterable[Any], crops: int, output: str) -> Iterator[Floats]:
         for row in self.run(items, crops=crops, outputs=(output,)):

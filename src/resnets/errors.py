@@ -1,6 +1,6 @@
-"""The one exception a user sees: what is wrong, and what to do about it."""
+"""The one exception a user sees: what is wrong, and what to do about it; and the words of such sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ResNetsError(Exception):
@@ -25,3 +25,16 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=3)
     return f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else otherwise
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def plain(text: str) -> str:
+    """Text without what a terminal would obey: names of files and what stands in them come from anywhere."""
+    return "".join(
+        c if c.isprintable() or "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode() for c in text
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, some
 
 if TYPE_CHECKING:
     from resnets.card import Label
@@ -20,13 +20,14 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 def ranks(logits: NDArray[Any], labels: ArrayLike) -> NDArray[np.int64]:
     """How many classes stand before the right one, per row: 0 is a right answer. Equal scores rank by class number.
 
-    `logits` [n, k], `labels` [n]. A row that holds NaN ranks its label last, so that a broken network is never right.
+    `logits` [n, k], `labels` [n]. A row that is not all finite ranks its label last, and not among five either, so that
+    a broken network is never right.
     """
     right = np.asarray(labels, np.int64)
     own = logits[np.arange(len(logits)), right][:, None]
     before = np.arange(logits.shape[1]) < right[:, None]
     rank: NDArray[np.int64] = ((logits > own) | ((logits == own) & before)).sum(axis=1)
-    rank[np.isnan(logits).any(axis=1)] = logits.shape[1]
+    rank[~np.isfinite(logits).all(axis=1)] = max(5, logits.shape[1])
     return rank
 
 
@@ -44,13 +45,15 @@ def wilson(wrong: int, images: int) -> tuple[float, float]:
 class Tally:
     """Counts of right and wrong answers, fed batch by batch; no logits are kept.
 
-    `images` have been read and scored; `errors` could not be read, and are in no percentage.
+    `images` have been read and scored, with a wrong answer where it was not finite numbers, of which there are
+    `not_finite`; `errors` could not be read, and are in no percentage.
     """
 
     images: int = 0
     top1_wrong: int = 0
     top5_wrong: int = 0
     errors: int = 0
+    not_finite: int = 0
     _seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _wrong: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -61,6 +64,7 @@ class Tally:
         self.images += len(rank)
         self.top1_wrong += int((rank > 0).sum())
         self.top5_wrong += int((rank > 4).sum())
+        self.not_finite += int((~np.isfinite(logits).all(axis=1)).sum())
         k = logits.shape[1]
         if len(self._seen) < k:
             self._seen, self._wrong = (np.pad(x, (0, k - len(x))) for x in (self._seen, self._wrong))
@@ -125,8 +129,3 @@ def match(folders: Sequence[str], labels: "Sequence[Label]", whose: str) -> tupl
             "Call each folder by its class's id, or choose the labels with --labels.",
         )
     return np.array([numbers[0] for numbers in found], np.int64), missing
-
-
-def some(names: Sequence[str], most: int = 10) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -22,6 +22,15 @@ def test_which_folder_is_measured(tmp_path):
         split_of(tmp_path / "none")
 
 
+def test_classes_may_be_called_as_splits_are(tmp_path):
+    for name in ("train/1.jpg", "truck/2.jpg", "test/3/deep.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert split_of(tmp_path) == tmp_path
+    split, _, _ = labelled(tmp_path, Card("three", None, tuple(Label(n, n) for n in ("truck", "train", "test"))))
+    assert split.files == ("test/3/deep.jpg", "train/1.jpg", "truck/2.jpg")
+
+
 def test_a_model_without_labels_cannot_be_measured(photo_data):
     with pytest.raises(ResNetsError, match="has no labels"):
         labelled(photo_data, Card("bare", None))
@@ -34,3 +43,5 @@ def test_fewer_folders_than_classes_are_told(photo_data, capsys):
     assert sorted(set(targets.tolist())) == [1, 2, 3]
     assert [labels[t].id for t in targets] == [file.split("/")[0] for file in split.files]
     assert "no folder for 1 of the model's 4 classes: zebra" in capsys.readouterr().err
+    labelled(photo_data, Card("four", None, labels), quiet=True)
+    assert capsys.readouterr().err == ""

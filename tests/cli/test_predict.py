@@ -198,11 +198,30 @@ def test_evaluate_counts_bad_files_apart(measured, tiny_model):
     assert b"torn.jpg: The image cannot be decoded" in done.stderr
 
 
+def test_a_broken_network_is_never_right(measured, tiny_model, tmp_path):
+    from dataclasses import replace
+
+    import numpy as np
+
+    from resnets.weights.files import load, save
+
+    model = load(tiny_model)
+    weights = {**model.weights, "fc.weight": np.full_like(model.weights["fc.weight"], 3e38)}
+    save(replace(model, weights=weights), tmp_path / "broken.onnx")
+    done = run("evaluate", measured[0], "-m", tmp_path / "broken.onnx", "--json", "-", "--quiet")
+    found = json.loads(done.stdout)
+    assert (found["images"], found["not_finite"], found["errors"]) == (12, 12, 1)
+    assert (found["top1_error"], found["top5_error"]) == (100, 100)
+    assert done.returncode == 1
+    assert b"12 of 12 answers were not finite numbers, and count as wrong\n" in done.stderr
+    assert done.stderr.count(b"\n") == 3  # that line, the torn file, and how many those are
+
+
 def test_evaluate_takes_the_folder_itself_as_well(measured, tiny_model, tmp_path):
     root, done = measured
     again = run("evaluate", root / "val", "-m", tiny_model, "--json", tmp_path / "r.json", "--quiet", "--flip")
     assert "top-1 error" in again.stdout.decode()
-    assert "2" in again.stdout.decode()
+    assert "12 images, the centre crop and its mirror image of 32, recipe resnets 32/32\n" in again.stdout.decode()
     found = json.loads((tmp_path / "r.json").read_text())
     assert (found["crops"], found["data"]) == (2, json.loads(done.stdout)["data"])
 

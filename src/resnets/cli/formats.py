@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from resnets.classify import Prediction, Row
+from resnets.errors import plain
 
 BAR = 20  # characters of a probability of 100 %
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -36,13 +37,6 @@ def bar(probability: float) -> str:
     """A bar of BAR characters, filled to an eighth of a character."""
     whole, eighths = divmod(round(probability * BAR * 8), 8)
     return ("█" * whole + EIGHTHS[eighths] * (whole < BAR)).ljust(BAR)
-
-
-def plain(text: str) -> str:
-    """Text without what a terminal would obey: file names come from anywhere."""
-    return "".join(
-        c if c.isprintable() or "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def styled(code: str, text: str, colour: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from resnets.errors import ResNetsError, did_you_mean
+from resnets.errors import ResNetsError, did_you_mean, plain
 
 # verb → (module, one line of help). A module is imported when its verb is used, never to list it.
 VERBS: dict[str, tuple[str, str]] = {
@@ -93,7 +93,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except ResNetsError as error:
-        click.echo(f"error: {error.problem}\n{error.remedy}", err=True)
+        click.echo(f"error: {plain(error.problem)}\n{plain(error.remedy)}", err=True)
         return 2
     except click.ClickException as error:
         error.show()

@@ -1,6 +1,7 @@
 """A folder goes in, its images with class numbers come out; a tally goes in, JSON and text of `evaluate` come out."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from resnets.card import Card, describe
 from resnets.classify import Classifier
 from resnets.cli.results import show
-from resnets.data.folders import VALIDATION_NAMES, Split, find_validation, read_split
-from resnets.errors import ResNetsError
-from resnets.evaluate import Tally, match, some
+from resnets.data.folders import VALIDATION_NAMES, Split, find_validation, is_root, read_split
+from resnets.errors import ResNetsError, plain, some
+from resnets.evaluate import Tally, match
 
 
-def labelled(data: Path, card: Card) -> tuple[Split, NDArray[np.int64], list[str]]:
+def labelled(data: Path, card: Card, quiet: bool = False) -> tuple[Split, NDArray[np.int64], list[str]]:
     """The images under DATA, the model's class number of each, and the ids of the model's classes that have no folder.
 
     Raises ResNetsError, before any image is read, for folders that do not match the model's labels.
@@ -28,21 +29,19 @@ def labelled(data: Path, card: Card) -> tuple[Split, NDArray[np.int64], list[str
         )
     split = read_split(split_of(data))
     numbers, missing = match(split.classes, card.labels, card.name)
-    if split.ignored:
+    if split.ignored and not quiet:
         click.echo(f"files passed over, no images by their suffix: {split.ignored:,}", err=True)
-    if missing:
-        click.echo(
-            f"no folder for {len(missing):,} of the model's {len(card.labels):,} classes: {some(missing)}", err=True
-        )
+    if missing and not quiet:
+        count = f"{len(missing):,} of the model's {len(card.labels):,} classes"
+        click.echo(plain(f"no folder for {count}: {some(missing)}"), err=True)
     return split, numbers[split.targets], missing
 
 
 def split_of(data: Path) -> Path:
     """DATA itself where it holds class folders; its val (valid, validation, test) where it is a data set's root."""
-    if not data.is_dir():
+    if not os.path.isdir(data):
         raise ResNetsError(f"There is no folder {data}.", "Name a folder of class folders.")
-    inside = {entry.name for entry in data.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-    if "train" not in inside and not (inside and inside <= set(VALIDATION_NAMES)):
+    if not is_root(data):
         return data
     found = find_validation(data)
     if found is None:
@@ -67,6 +66,7 @@ def result(tally: Tally, classifier: Classifier, crops: int, data: Path, missing
         "data": str(data),
         "images": tally.images,
         "errors": tally.errors,
+        "not_finite": tally.not_finite,
         "top1_error": _percent(tally.top1_error),
         "top1_interval": [_percent(bound) for bound in tally.top1_interval] if tally.images else None,
         "top5_error": _percent(tally.top5_error),
@@ -87,7 +87,7 @@ def text(found: dict[str, Any]) -> str:
     """The result for people, never without its conditions."""
     crops = {1: "1 crop", 2: "the centre crop and its mirror image"}.get(found["crops"], f"{found['crops']} crops")
     conditions = f"{found['images']:,} images, {crops} of {found['crop']}, recipe {found['recipe']}"
-    head = f"{found['name']} on {found['data']}: {conditions}"
+    head = plain(f"{found['name']} on {found['data']}: {conditions}")
     if not found["images"]:
         return head
     rows = []
@@ -100,6 +100,9 @@ def text(found: dict[str, Any]) -> str:
 def report(found: dict[str, Any], json_to: str | None) -> int:
     """Print the result, or write it as JSON where `json_to` says; the exit status."""
     show(found, text(found), json_to)
-    if found["errors"]:
-        click.echo(f"{found['errors']:,} of {found['errors'] + found['images']:,} images could not be read", err=True)
-    return 1 if found["errors"] else 0
+    images, errors, broken = found["images"], found["errors"], found["not_finite"]
+    if errors:
+        click.echo(f"{errors:,} of {errors + images:,} images could not be read", err=True)
+    if broken:
+        click.echo(f"{broken:,} of {images:,} answers were not finite numbers, and count as wrong", err=True)
+    return 1 if errors or broken else 0

@@ -1,5 +1,6 @@
 """Verbs that use a model: classify images, and evaluate a model on labelled ones."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from resnets.cli.results import JSON
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -40,7 +41,7 @@ def _model_options(command: C) -> C:
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Predictions to show for an image.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, help="Answer `unknown` below this probability.")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), help="Default: by -o's suffix, or a table."
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), help="Default: by the suffix of -o, or a table."
 )
 @click.option("-o", "--output", default="-", help="File to write, whole or not at all; - is stdout.")
 def classify_command(
@@ -63,7 +64,7 @@ def classify_command(
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
     colour = output == "-" and stdout_has_colour()
     with _sink(output, classifier, crops, top, threshold, form) as sink, job.begin(sink):
-        for row in classifier.run(sink.rest(job.items), crops=crops):
+        for row in classifier.run(sink.rest(job.items), crops=crops, at_once="-" in images):
             predictions = below(classifier.predictions(row.logits, top), threshold) if row.error is None else []
             header = "" if job.done else HEADERS[form]
             sink.add(row.item, encoded(header + FORMATS[form](row, predictions, colour), form), row.error is not None)
@@ -73,7 +74,15 @@ def classify_command(
 
 
 def _form_of(output: str) -> str:
-    return {".csv": "csv", ".jsonl": "jsonl"}.get(Path(output).suffix.lower(), "table")
+    forms = {".csv": "csv", ".jsonl": "jsonl", ".txt": "table", "": "table"}
+    suffix = Path(output).suffix.lower()
+    if suffix not in forms:
+        jsonl = "JSON is written a line an image, as .jsonl. " if suffix == ".json" else ""
+        raise ResNetsError(
+            f"No format belongs to the suffix {suffix} of {output}.",
+            f"{jsonl}Call the file .csv, .jsonl or .txt, or give --format table, csv or jsonl.",
+        )
+    return forms[suffix]
 
 
 def _crops(options: dict[str, Any]) -> int:
@@ -112,7 +121,7 @@ class _Job:
         self.passed = Passed()
         self.items = expand(arguments, self.passed)
         self.done = self.errors = 0
-        self.quiet = quiet or (len(arguments) == 1 and arguments[0] != "-" and Path(arguments[0]).is_file())
+        self.quiet = quiet or (len(arguments) == 1 and arguments[0] != "-" and os.path.isfile(arguments[0]))
         self.progress: Any = None
 
     @contextmanager
@@ -142,7 +151,7 @@ class _Job:
             if self.passed.others:
                 click.echo(f"files passed over, no images by their suffix: {self.passed.others:,}", err=True)
             for folder in self.passed.empty:
-                click.echo(f"no images in {folder}", err=True)
+                click.echo(plain(f"no images in {folder}"), err=True)
         if self.errors:
             click.echo(f"{self.errors:,} of {self.done:,} images could not be read", err=True)
         return 1 if self.errors else 0
@@ -167,21 +176,19 @@ def _sink(output: str, classifier: Any, *options: Any) -> Iterator[Any]:
     if output == "-":
         yield _Stdout()
         return
-    import hashlib
-
     from resnets.card import to_json
     from resnets.parts import Parts
 
-    model = hashlib.sha256(classifier.path.read_bytes()).hexdigest()
+    model = classifier.sha256
     parts = Parts(Path(output), {"model": model, "card": to_json(classifier.card), "options": options})
     try:
         with parts:
             if parts.done:
-                click.echo(f"{parts.folder} holds {parts.done:,} rows already: going on from there", err=True)
+                click.echo(plain(f"{parts.folder} holds {parts.done:,} rows already: going on from there"), err=True)
             yield parts
     except BaseException:
         if parts.kept:
-            click.echo(f"{parts.folder} keeps what is done: the same command goes on from there", err=True)
+            click.echo(plain(f"{parts.folder} keeps what is done: the same command goes on from there"), err=True)
         raise
 
 
@@ -192,7 +199,8 @@ def _sink(output: str, classifier: Any, *options: Any) -> Iterator[Any]:
 def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: Any) -> int:
     """Measure the error of a model on DATA: a folder of class folders, or one with train and val (or test) in it.
 
-    Exit status 1 says that some images could not be read; they are counted as errors and are in no percentage.
+    Exit status 1: some images could not be read, which are in no percentage, or answers were not finite numbers, which
+    count as wrong.
 
     \b
     resnets evaluate cifar10-jpeg/test
@@ -203,12 +211,12 @@ def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: An
     from resnets.progress import Progress
 
     classifier, crops = _classifier(options), _crops(options)
-    split, targets, missing = measure.labelled(data, classifier.card)
+    split, targets, missing = measure.labelled(data, classifier.card, quiet)
     tally = Tally()
     with Progress("evaluate", len(split), quiet=quiet) as progress:
         for row in classifier.run((split.path(i) for i in range(len(split))), crops=crops):
             tally.take(row.outputs.get("logits"), int(targets[row.index]))
-            if row.error is not None:
-                click.echo(f"{row.file}: {row.error}", err=True)
+            if not row.outputs:
+                click.echo(plain(f"{row.file}: {row.error}"), err=True)
             progress.advance()
     return measure.report(measure.result(tally, classifier, crops, split.root, missing), json_to)

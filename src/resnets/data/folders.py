@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.errors import ResNetsError
-from resnets.images import SUFFIXES
+from resnets.errors import ResNetsError, plain, some
+from resnets.inputs import Passed, identity, is_image, listed, walk
 
 VALIDATION_NAMES = ("val", "valid", "validation", "test")
 
@@ -19,7 +20,7 @@ VALIDATION_NAMES = ("val", "valid", "validation", "test")
 class Split:
     """Images of one split. `files` are relative to `root`; `targets[i]` is the index of file i's class in `classes`.
 
-    `ignored` counts the files that are no images by their suffix.
+    `ignored` counts the files that are no images by their suffix, or hidden.
     """
 
     root: Path
@@ -37,12 +38,13 @@ class Split:
 
 
 def read_split(root: Path) -> Split:
-    """The class folders under `root`: classes in byte order of their names, files in byte order within a class.
+    """The class folders under `root`: classes in byte order of their names, files in byte order within a class,
+    found as `inputs.walk` finds them.
 
     Raises ResNetsError for a folder that is missing, unreadable or empty, and for classes without images or whose
     names differ only in case (they would be one class on another file system).
     """
-    names = sorted((e.name for e in _entries(root) if e.is_dir() and not e.name.startswith(".")), key=os.fsencode)
+    names = sorted((n for n, is_folder in _entries(root) if is_folder and not n.startswith(".")), key=os.fsencode)
     if not names:
         raise ResNetsError(
             f"{root} holds no class folders.", "Put the images of each class into a folder of its own there."
@@ -50,46 +52,31 @@ def read_split(root: Path) -> Split:
     _refuse_twins(root, names)
     files: list[str] = []
     targets: list[int] = []
-    ignored, empty = 0, []
+    passed, empty = Passed(), []
+    above = frozenset({identity(root)})
     for index, name in enumerate(names):
-        found, others = _images(root / name, name)
+        folder = os.path.join(root, name)
+        found = [name + path[len(folder) :].replace(os.sep, "/") for path in walk(folder, passed, above)]
         files += found
         targets += [index] * len(found)
-        ignored += others
         if not found:
             empty.append(name)
+    if passed.unread:
+        raise ResNetsError(f"These folders cannot be read: {some(passed.unread)}.", "Mend their permissions.")
     if empty:
-        raise ResNetsError(f"No images in {_listed(empty)} of {root}.", "Add images, or remove the folders.")
-    return Split(root, tuple(names), tuple(files), np.array(targets, np.int64), ignored)
+        raise ResNetsError(f"No images in {some(empty)} of {root}.", "Add images, or remove the folders.")
+    return Split(root, tuple(names), tuple(files), np.array(targets, np.int64), passed.others)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[tuple[str, bool]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        return listed(folder)
     except FileNotFoundError as error:
         raise ResNetsError(f"There is no folder {folder}.", "Check the path.") from error
     except NotADirectoryError as error:
         raise ResNetsError(f"{folder} is not a folder.", "Name the folder that holds the class folders.") from error
     except OSError as error:
         raise ResNetsError(f"{folder} cannot be read ({error.strerror}).", "Mend its permissions.") from error
-
-
-def _images(folder: Path, prefix: str) -> tuple[list[str], int]:
-    """Image files below a class folder as paths from the split's root, in byte order, and the count of all others."""
-    found: list[str] = []
-    others = 0
-    for entry in sorted(_entries(folder), key=lambda e: os.fsencode(e.name)):
-        name = f"{prefix}/{entry.name}"
-        if entry.is_dir():
-            deeper, more = _images(Path(entry.path), name)
-            found += deeper
-            others += more
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and not entry.name.startswith("."):
-            found.append(name)
-        else:
-            others += 1
-    return found, others
 
 
 def _refuse_twins(root: Path, names: Sequence[str]) -> None:
@@ -105,25 +92,38 @@ def _refuse_twins(root: Path, names: Sequence[str]) -> None:
         )
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def align(split: Split, classes: Sequence[str], whose: str) -> Split:
     """The same images with targets that index `classes`: splits follow training by name, never by position.
 
+    A class that the split lacks is named on stderr, and is in no figure that is measured on it.
     Raises ResNetsError that lists every class of the split that `classes` lacks.
     """
     unknown = [name for name in split.classes if name not in set(classes)]
     if unknown:
         raise ResNetsError(
-            f"{split.root} has classes that {whose} lacks: {_listed(unknown)}.",
+            f"{split.root} has classes that {whose} lacks: {some(unknown)}.",
             "Rename those folders as they are called there, or remove them.",
         )
+    there = set(split.classes)
+    missing = [name for name in classes if name not in there]
+    if missing:
+        count = f"{len(missing):,} of {len(classes):,} classes"
+        print(f"no images of {count} in {plain(str(split.root))}: {plain(some(missing))}", file=sys.stderr)
     position = {name: i for i, name in enumerate(classes)}
     table = np.array([position[name] for name in split.classes], np.int64)
     return Split(split.root, tuple(classes), split.files, table[split.targets], split.ignored)
+
+
+def is_root(data: Path) -> bool:
+    """Whether `data` is a data set's root, and not a folder of class folders: classes may be called train or test.
+
+    A root has a `train` folder, or validation folders and nothing else; and what they hold is folders, not images.
+    """
+    inside = {name for name, is_folder in _entries(data) if is_folder and not name.startswith(".")}
+    first = next((name for name in ("train", *VALIDATION_NAMES) if name in inside), None)
+    if first is None or (first != "train" and not inside <= set(VALIDATION_NAMES)):
+        return False
+    return not any(is_image(name) and not is_folder for name, is_folder in _entries(data / first))
 
 
 def find_validation(data: Path) -> Path | None:
@@ -133,9 +133,9 @@ def find_validation(data: Path) -> Path | None:
 
 def read_training(data: Path, val_split: float | None, seed: int) -> tuple[Split, Split]:
     """(training, validation) of a dataset root, or of a folder of class folders where `val_split` cuts one off."""
-    if not data.is_dir():
+    if not os.path.isdir(data):
         raise ResNetsError(f"There is no folder {data}.", "Name the folder that holds `train` and `val`.")
-    has_train = (data / "train").is_dir()
+    has_train = (data / "train").is_dir() and is_root(data)
     train = read_split(data / "train" if has_train else data)
     validation = find_validation(data) if has_train else None
     if val_split is not None:

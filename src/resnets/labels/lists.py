@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.card import Label
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, some
 
 SHIPPED = ("imagenet-1k", "cifar10", "cifar100")
 LIMIT = 16 << 20  # bytes; ImageNet-21k with all its names has one megabyte
@@ -72,7 +72,7 @@ def _from_lines(text: str, source: str) -> tuple[Label, ...]:
     empty = [str(number) for number, line in enumerate(lines, 1) if not line]
     if empty:
         raise ResNetsError(
-            f"The label list {source} has empty lines: {_some(empty)}.",
+            f"The label list {source} has empty lines: {some(empty)}.",
             "Delete them, or write the class that is missing.",
         )
     found = [_WNID.fullmatch(line) for line in lines]
@@ -81,7 +81,7 @@ def _from_lines(text: str, source: str) -> tuple[Label, ...]:
     without = [str(number) for number, match in enumerate(found, 1) if match is None]
     if without:
         raise ResNetsError(
-            f"Some lines of the label list {source} begin with a WordNet id, and these do not: {_some(without)}.",
+            f"Some lines of the label list {source} begin with a WordNet id, and these do not: {some(without)}.",
             "Give every line an id, or none.",
         )
     return tuple(Label(match[1], match[2] or match[1]) for match in found if match)
@@ -119,7 +119,7 @@ def _in_order(pairs: Sequence[tuple[Any, int]], path: Path) -> list[Any]:
     wrong += [f"{index} is out of range" for index in sorted(counts) if not 0 <= index < len(pairs)]
     if wrong:
         raise ResNetsError(
-            f"The {len(pairs)} classes in {path} are not numbered from 0 to {len(pairs) - 1}: {_some(wrong)}.",
+            f"The {len(pairs)} classes in {path} are not numbered from 0 to {len(pairs) - 1}: {some(wrong)}.",
             "Number them without gaps, in the order of the network's outputs.",
         )
     return [content for content, _ in sorted(pairs, key=lambda pair: pair[1])]
@@ -137,11 +137,6 @@ def _refuse_twins(labels: Sequence[Label], path: Path) -> None:
     twins = [repr(id_) for id_, count in Counter(label.id for label in labels).items() if count > 1]
     if twins:
         raise ResNetsError(
-            f"The label list {path} names some classes more than once: {_some(twins)}.",
+            f"The label list {path} names some classes more than once: {some(twins)}.",
             "Give each class an id of its own in a synset.txt, or use imagenet-1k if these are ImageNet's classes.",
         )
-
-
-def _some(items: Sequence[str]) -> str:
-    """The first ten, and how many more."""
-    return ", ".join(items[:10]) + (f" and {len(items) - 10} more" if len(items) > 10 else "")

@@ -134,9 +134,9 @@ def resolve(name_or_path: str | Path | None = None) -> Path:
         return next(iter(known.values()))
     name = str(name_or_path)
     path = Path(name_or_path).expanduser()
-    if name in known and not path.is_file():
+    if name in known and not os.path.isfile(path):
         return known[name]
-    if path.is_dir():
+    if os.path.isdir(path):  # which, unlike Path's, says no to a name that is too long
         inside = [str(file) for file in sorted(path.iterdir()) if file.suffix in FORMATS]
         raise ResNetsError(
             f"{name} is a folder, not a model file.",
