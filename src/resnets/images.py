@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from PIL import Image
 
 from resnets.card import Recipe
 from resnets.errors import ResNetsError
-
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
 
 Pixels = NDArray[np.uint8]
 Source = str | os.PathLike[str] | bytes
@@ -49,9 +46,7 @@ FORMATS = (
     (re.compile(rb"P[1-6]\s"), "PPM", "PpmImagePlugin", "PpmImageFile"),
     (re.compile(rb"....ftyp(avif|avis|mif1|msf1)", re.DOTALL), "AVIF", "AvifImagePlugin", "AvifImageFile"),
 )
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
-)  # fmt: skip
+SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split())
 
 _FILTERS = {"pillow-bilinear": Image.Resampling.BILINEAR, "pillow-bicubic": Image.Resampling.BICUBIC}
 _UPRIGHT = {  # EXIF orientation → what makes the image upright (CIPA DC-008, 4.6.5)
@@ -131,7 +126,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a named pipe would wait for its writer
 
 
-def _identify(data: bytes) -> "tuple[ImageFile, str]":
+def _identify(data: bytes) -> tuple[Image.Image, str]:
     if not data:
         raise ImageError("The file is empty.")
     if len(data) > MAX_BYTES:
@@ -140,7 +135,7 @@ def _identify(data: bytes) -> "tuple[ImageFile, str]":
         if magic.match(data):
             if kind == "JPEG":
                 _check_scans(data)
-            image: ImageFile = getattr(import_module(f"PIL.{module}"), name)(io.BytesIO(data))
+            image: Image.Image = getattr(import_module(f"PIL.{module}"), name)(io.BytesIO(data))
             return image, kind
     kinds = ", ".join(kind for _, kind, _, _ in FORMATS)
     raise ImageError(f"The file is not an image of a kind that is read ({kinds}).")
