@@ -55,7 +55,7 @@ def measure(model: Path, files: list[str], seconds: float, turns: int) -> dict[s
         return 1
 
     def run(thread: int) -> int:
-        return len(session.run(x, session.outputs[:1])[session.outputs[0]])
+        return len(session.run(x, ("logits",))["logits"])
 
     def together() -> float:
         rows = classifier.run(cycle(files))

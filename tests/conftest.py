@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,33 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
     save(Model(architecture, initialise(architecture), card), path)
     return path
+
+
+@pytest.fixture
+def rewritten(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes the tiny model as another tool would leave it: `rewritten("y", tail=("Softmax",))`.
+
+    The outputs are called as given, the first being the answer, behind nodes of the kinds in `tail`; a card is lost
+    unless one is given.
+    """
+    import onnx
+
+    from resnets.card import KEY, to_json
+
+    def write(*outputs: str, tail: tuple[str, ...] = (), card: object = None) -> Path:
+        proto = onnx.load(tiny_model)
+        del proto.metadata_props[:], proto.graph.output[:]
+        if card is not None:
+            proto.metadata_props.add(key=KEY, value=to_json(card))
+        names = ["logits", *(f"tail{i}" for i in range(len(tail)))]
+        proto.graph.node.extend(onnx.helper.make_node(op, [names[i]], [names[i + 1]]) for i, op in enumerate(tail))
+        for node in proto.graph.node:
+            node.output[:] = [outputs[0] if name == names[-1] else name for name in node.output]
+        known = {name for node in proto.graph.node for name in node.output}
+        proto.graph.node.extend(onnx.helper.make_node("Identity", outputs[:1], [n]) for n in outputs if n not in known)
+        proto.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in outputs)
+        path = tmp_path / "rewritten.onnx"
+        onnx.save(proto, path)
+        return path
+
+    return write

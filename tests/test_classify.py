@@ -1,4 +1,6 @@
+import hashlib
 import itertools
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -116,7 +118,9 @@ def test_top_clamps_numbers_classes_without_labels_and_breaks_ties_by_number():
     found = top(np.array([1.0, 3.0, 3.0, 0.0], np.float32), None, 9)
     assert [(p.index, p.id, p.label) for p in found] == [(1, None, "1"), (2, None, "2"), (0, None, "0"), (3, None, "3")]
     probabilities = np.array([0.25, 0.75], np.float32)
-    assert top(probabilities, None, 1, output="probabilities")[0].probability == 0.75
+    assert top(probabilities, None, 1, output="probabilities")[0].probability == pytest.approx(0.75)
+    flat = top(probabilities, None, 1, output="probabilities", temperature=2.0)[0].probability
+    assert flat == pytest.approx(0.75**0.5 / (0.75**0.5 + 0.25**0.5))
     hot = top(np.array([0.0, 2.0]), None, 1, temperature=2.0)[0].probability
     assert hot == pytest.approx(1 / (1 + np.exp(-1)))
     with pytest.raises(ResNetsError, match="2 labels, but the network has 3 classes"):
@@ -146,3 +150,58 @@ def test_without_a_recipe_pixels_are_refused_but_tensors_are_taken(tiny_model, p
 def test_an_engine_that_is_not_there(tiny_model):
     with pytest.raises(ResNetsError, match="no engine 'tensorrt'"):
         Classifier(tiny_model, engine="tensorrt")
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_one_classifier_never_answers_from_two_models(tiny_model, photos, tmp_path, replaced):
+    path, new = tmp_path / "best.onnx", tmp_path / "new.onnx"
+    model = load(tiny_model)
+    save(model, path)
+    save(replace(model, weights={**model.weights, "fc.bias": np.array([9, 0, 0], np.float32)}), new)
+    classifier = Classifier(path, threads=2)
+    assert classifier.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    before = classifier.classify(photos["cat"])
+    if replaced:
+        os.replace(new, path)
+    else:
+        path.write_bytes(new.read_bytes())
+    assert classifier.classify(photos["cat"]) == before, "a session that is open stays"
+    for use in (
+        lambda: list(classifier.run(photos.values())),
+        lambda: classifier.features(photos["cat"]),
+        lambda: classifier.sha256,
+    ):
+        with pytest.raises(ResNetsError, match=r"best\.onnx was replaced after it had been opened"):
+            use()
+    assert Classifier(path).classify(photos["cat"]) != before
+
+
+@pytest.mark.parametrize("tail", [("Softmax",), ("Softmax", "Identity", "Flatten")])
+def test_a_graph_that_ends_in_a_softmax_gives_probabilities(tiny_model, photos, rewritten, tail):
+    recipe = replace(RECIPES["resnets"], size=48, crop=32)
+    plain = Classifier(tiny_model, recipe=recipe)
+    foreign = Classifier(rewritten("y", tail=tail), recipe=recipe, labels=plain.card.labels)
+    assert foreign.card.output == "probabilities"
+    warm = replace(plain.card, temperature=2.5)
+    carded = Classifier(rewritten("y", tail=tail, card=replace(warm, output="probabilities")), recipe=recipe)
+    for crops in (1, 10):
+        ours, theirs = (c.classify(photos["cat"], crops=crops) for c in (plain, foreign))
+        assert [p.label for p in ours] == [p.label for p in theirs]
+        assert [p.probability for p in ours] == pytest.approx([p.probability for p in theirs], abs=1e-6)
+        row = next(carded.run([photos["cat"]], crops=crops))
+        expected = top(next(plain.run([photos["cat"]], crops=crops)).logits, None, temperature=2.5)
+        assert [p.probability for p in carded.predictions(row.logits)] == pytest.approx(
+            [p.probability for p in expected], abs=1e-6
+        )
+    with pytest.raises(ResNetsError, match="says that the graph gives logits, but it ends with a Softmax"):
+        Classifier(rewritten("y", tail=tail, card=plain.card))
+
+
+def test_which_of_several_outputs_is_the_answer_is_not_guessed(classifier, photos, rewritten):
+    recipe = classifier.recipe
+    with pytest.raises(ResNetsError, match=r"None of the outputs of .*rewritten.onnx \(y, z\) is called logits"):
+        Classifier(rewritten("y", "z"), recipe=recipe).classify(photos["cat"])
+    expected = [p.probability for p in classifier.classify(photos["cat"])]
+    for outputs in (("y",), ("logits", "z"), ("y", "features", "feature_map")):
+        found = Classifier(rewritten(*outputs), recipe=recipe).classify(photos["cat"])
+        assert [p.probability for p in found] == pytest.approx(expected, abs=1e-6)

@@ -59,8 +59,8 @@ def test_a_target_that_computes_something_else_is_not_written(tiny_model, tmp_pa
 def test_numbers_that_are_none_are_a_failure(model, tmp_path):
     huge = {**model.weights, "fc.weight": np.full((3, 64), 3e38, np.float32)}
     files.save(replace(model, weights=huge), tmp_path / "huge.onnx")
-    data = (tmp_path / "huge.onnx").read_bytes()
-    max_abs, max_rel, _, _ = compare(data, data, batches(model))
+    huge_one = files.runnable(tmp_path / "huge.onnx")
+    max_abs, max_rel, _, _ = compare(huge_one, huge_one, batches(model))
     assert (max_abs, max_rel) == (float("inf"), float("inf"))
 
 
@@ -111,3 +111,17 @@ def test_a_card_is_set_in_a_copy(model, tmp_path, suffix):
 def test_a_size_needs_a_recipe(model):
     with pytest.raises(ResNetsError, match="no recipe whose crop could be set"):
         amend(replace(model.card, recipe=None), crop=32)
+
+
+def test_an_output_that_another_tool_renamed_is_proved_too(model, rewritten, tmp_path):
+    done = convert(rewritten("y", "features", card=model.card), tmp_path / "m.safetensors", Options())
+    assert (done.holds, done.own_graph, done.max_abs) == (True, True, 0)
+    with pytest.raises(ResNetsError, match="is called logits"):
+        convert(rewritten("y", "z", card=model.card), tmp_path / "n.onnx", Options())
+    assert not (tmp_path / "n.onnx").exists()
+
+
+def test_a_report_does_not_command_the_terminal(model, tmp_path):
+    files.save(replace(model, card=replace(model.card, name="\x1b[2J")), tmp_path / "a.onnx")
+    done = convert(tmp_path / "a.onnx", tmp_path / "b.onnx", Options())
+    assert r"\x1b[2J" in report(done, "a.onnx", tmp_path / "b.onnx")[1]

@@ -1,7 +1,13 @@
 import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from resnets import card as cards
+from resnets.card import Label
 from resnets.describe import architecture_table, architectures, describe, page, table
 from resnets.errors import ResNetsError
 from resnets.weights import files
@@ -71,6 +77,50 @@ def test_a_damaged_file_is_not_described(tiny_model, tmp_path):
     (tmp_path / "m.onnx").write_bytes(data)
     with pytest.raises(ResNetsError, match="damaged"):
         describe(str(tmp_path / "m.onnx"))
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every list or object inside a JSON value, with each of its keys."""
+    if isinstance(value, dict | list):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from places(value[key])
+
+
+ODD = (None, True, -1, 0, 10**400, float("inf"), float("nan"), "x", "\ud800", [], [1], [[1]], {}, {"a": 1})
+
+
+def test_a_card_with_anything_in_it_is_refused_or_shown(tiny_model):
+    card = replace(
+        files.load(tiny_model).card,
+        source={"given": ["--labels x"]},
+        scores=({"data": "val", "top1_error": 12.5, "top1_interval": [10.0, 15.0]},),
+    )
+    value = json.loads(cards.to_json(card))
+    shown = 0
+    for inside, key in places(value):
+        before = inside[key]
+        for odd in ODD:
+            inside[key] = odd
+            try:
+                text = cards.to_json(cards.from_json(json.dumps(value)))
+            except ResNetsError:
+                continue
+            assert "licence" in page({"card": json.loads(text.encode())})
+            shown += 1
+        inside[key] = before
+    assert shown > 100
+
+
+def test_what_stands_in_a_card_does_not_command_the_terminal(tiny_model, tmp_path):
+    model = files.load(tiny_model)
+    evil = "\x1b]0;x\x07\nfile  another"
+    card = replace(model.card, name=evil, licence=evil, source={evil: evil}, labels=(Label("a", evil),) * 3)
+    files.save(replace(model, card=card), tmp_path / "m.onnx")
+    text = page(describe(str(tmp_path / "m.onnx")))
+    assert text.count(r"\x1b]0;x\x07\nfile") >= 5
+    assert text.replace("\n", "").isprintable()
+    assert text.count("\nfile") == 0
 
 
 def test_columns_are_aligned():

@@ -1,5 +1,6 @@
 """A model and images go in, predictions, features, logits come out. `Classifier.run` is the one batch loop there is."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.card import Card, Label, Recipe, recipe_named
-from resnets.engines.table import Session, opener
+from resnets.engines.table import Network, logarithms, opener
 from resnets.errors import ResNetsError
 from resnets.images import ImageError, normalise, open_image, prepare
 from resnets.parallel import cores, in_order
@@ -74,14 +75,15 @@ def top(
 ) -> list[Prediction]:
     """The k most probable classes of one image's `logits` [classes], best first; equal ones by class number.
 
-    `output` "probabilities" says that the values are probabilities already. A `k` above the classes gives all.
+    `output` "probabilities": the values are probabilities, whose logarithms are divided by the temperature. A `k` above
+    the classes gives all.
     """
     if logits.ndim != 1:
         raise ResNetsError(
             f"`top` wants the logits of one image, [classes], not {list(logits.shape)}.", "Pass one row at a time."
         )
     _check_labels(labels, len(logits))
-    probabilities = softmax(logits, temperature) if output == "logits" else logits
+    probabilities = softmax(logits if output == "logits" else logarithms(logits), temperature)
     best = np.argsort(-probabilities, kind="stable")[: max(k, 0)]
     return [
         Prediction(
@@ -110,10 +112,12 @@ class Classifier:
         self.path = files.resolve(name_or_path)
         self.threads = threads or cores()
         self._open = opener(engine)
-        card, model = files.runnable(self.path)
-        self.card = _completed(card or Card(self.path.stem, None), recipe, labels)
-        self._unopened: bytes | None = model
-        self._sessions: dict[tuple[int, tuple[str, ...]], Session] = {}
+        data, self._stamp = files.stamped(self.path)
+        found = files.format_of(self.path).runnable(data, str(self.path), ())
+        self.card = _completed(found.card, recipe, labels)
+        self._scores = found.answer
+        self._unopened: bytes | None = found.model
+        self._sessions: dict[tuple[int, tuple[str, ...]], Network] = {}
         self._opening = threading.Lock()
 
     def run(
@@ -151,7 +155,7 @@ class Classifier:
         yield from in_order(answer, _chain(head, source), lanes, batch)
 
     def _answer(
-        self, session: Session, recipe: Recipe, crops: int, wanted: tuple[str, ...], first: int, chunk: list[Any]
+        self, session: Network, recipe: Recipe, crops: int, wanted: tuple[str, ...], first: int, chunk: list[Any]
     ) -> list[Row]:
         """Decode, prepare and run a few items together; the bad ones are left out of the batch."""
         prepared: list[NDArray[np.uint8]] = []
@@ -165,9 +169,8 @@ class Classifier:
         found: dict[str, Floats] = {}
         if prepared:
             pixels = prepared[0] if len(prepared) == 1 else np.concatenate(prepared)
-            found = {
-                name: _over_crops(a, crops) for name, a in _outputs(session, normalise(pixels, recipe), wanted).items()
-            }
+            answers = session.run(normalise(pixels, recipe), wanted)
+            found = {name: _over_crops(array, crops) for name, array in answers.items()}
         rows, at = [], 0
         for index, (item, reason) in enumerate(zip(chunk, reasons, strict=True), first):
             if reason is None:
@@ -203,20 +206,20 @@ class Classifier:
             yield row.outputs[output]
 
     def predictions(self, logits: NDArray[Any], k: int = 5) -> list[Prediction]:
-        """`top` with this model's labels, temperature and kind of output."""
-        return top(logits, self.card.labels, k, temperature=self.card.temperature, output=self.card.output)
+        """`top` with this model's labels and temperature."""
+        return top(logits, self.card.labels, k, temperature=self.card.temperature)
 
     def logits(self, x: Floats) -> Floats:
-        """Ready tensors, float32 [n, c, h, w], normalised → logits [n, classes]."""
-        return _outputs(self._session(self.threads, ("logits",)), np.ascontiguousarray(x, np.float32), ("logits",))[
-            "logits"
-        ]
+        """Ready tensors, float32 [n, c, h, w], normalised → logits [n, classes]; log-probabilities after a softmax."""
+        return self._run(x, "logits")
 
     def pooled(self, x: Floats) -> Floats:
         """Ready tensors, float32 [n, c, h, w], normalised → pooled features [n, c]."""
-        return _outputs(self._session(self.threads, ("features",)), np.ascontiguousarray(x, np.float32), ("features",))[
-            "features"
-        ]
+        return self._run(x, "features")
+
+    def _run(self, x: Floats, output: str) -> Floats:
+        session = self._session(self.threads, (output,))
+        return session.run(np.ascontiguousarray(x, np.float32), (output,))[output]
 
     @property
     def recipe(self) -> Recipe:
@@ -228,14 +231,27 @@ class Classifier:
             )
         return self.card.recipe
 
-    def _session(self, threads: int, outputs: tuple[str, ...]) -> Session:
+    @property
+    def sha256(self) -> str:
+        """The digest of the model file, which is the identity of a model. Raises ResNetsError where it was replaced."""
+        return hashlib.sha256(self._contents()).hexdigest()
+
+    def _contents(self) -> bytes:
+        data, stamp = files.stamped(self.path)
+        if stamp != self._stamp:
+            raise ResNetsError(f"{self.path} was replaced after it had been opened.", "Open the new model by itself.")
+        return data
+
+    def _session(self, threads: int, outputs: tuple[str, ...]) -> Network:
         added = tuple(name for name in outputs if name != "logits")
         with self._opening:
             if (threads, added) not in self._sessions:
-                model = (
-                    self._unopened if self._unopened is not None and not added else files.runnable(self.path, added)[1]
-                )
-                self._sessions[threads, added] = self._open(model, threads)
+                model = self._unopened if not added else None
+                # Read again, rather than kept: an engine holds its own copy of the arrays.
+                if model is None:
+                    model = files.format_of(self.path).runnable(self._contents(), str(self.path), added).model
+                network = Network(self._open(model, threads), self._scores, self.card.output, str(self.path))
+                self._sessions[threads, added] = network
                 self._unopened = None
             return self._sessions[threads, added]
 
@@ -259,16 +275,6 @@ def _check_labels(labels: Sequence[Label] | None, classes: int) -> None:
             f"There are {len(labels)} labels, but the network has {classes} classes.",
             "Use the list that the network was trained with.",
         )
-
-
-def _outputs(session: Session, x: Floats, wanted: tuple[str, ...]) -> dict[str, Floats]:
-    # A foreign graph calls its only output what it likes.
-    names = tuple(session.outputs[0] if name == "logits" and name not in session.outputs else name for name in wanted)
-    found = session.run(x, names)
-    return {
-        name: found[theirs].reshape(len(x), -1) if name == "logits" else found[theirs]
-        for name, theirs in zip(wanted, names)
-    }
 
 
 def _over_crops(array: Floats, crops: int) -> Floats:

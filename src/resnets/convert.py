@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from resnets.card import Card, Label, Recipe
 from resnets.catalog import named
-from resnets.errors import ResNetsError
+from resnets.engines.table import Network, opener
+from resnets.errors import ResNetsError, plain
 from resnets.files import write_whole
+from resnets.parallel import cores
 from resnets.weights import files
 from resnets.weights.fold import foldable
-from resnets.weights.model import Model
+from resnets.weights.model import Model, Runnable
 from resnets.weights.options import Options
 
 TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
@@ -63,13 +65,14 @@ def convert(
     cannot be read, a target that cannot hold the model, and a target that is the source.
     """
     source = files.resolve(source)
-    files.format_of(target)
+    form, other = files.format_of(source), files.format_of(target)
     refuse_same(source, target)
-    model = files.load(source)
+    contents = files.contents(source)  # once, for the arrays and for the graph: the file may be replaced meanwhile
+    model = form.read(contents, str(source))
     model = replace(model, card=amend(model.card, labels=labels, recipe=recipe, given=given))
     written, data, lost = files.encode(model, target, options, fold=fold, force=force)
-    before = files.runnable(source)[1]
-    after = files.format_of(target).runnable(data, str(target), ())[1]
+    before = form.runnable(contents, str(source), ())
+    after = other.runnable(data, str(target), ())
     max_abs, max_rel, agreement, count = compare(before, after, batches(model))
     holds = max_rel <= TOLERANCE or force
     if holds:
@@ -127,8 +130,8 @@ def _rewrites(model: Model, written: Model) -> tuple[str, ...]:
     return (f"exact rewrite: {count} batch norms folded into the convolutions before them, {kept} kept",)
 
 
-def compare(before: bytes, after: bytes, inputs: list[Batch]) -> tuple[float, float, float, int]:
-    """(largest absolute, largest relative difference, share of equal top-1, images) of two ONNX models' logits."""
+def compare(before: Runnable, after: Runnable, inputs: list[Batch]) -> tuple[float, float, float, int]:
+    """(largest absolute, largest relative difference, share of equal top-1, images) of two models' logits."""
     pairs = list(zip(_logits(before, inputs), _logits(after, inputs), strict=True))
     largest = max(float(np.abs(reference).max()) for reference, _ in pairs)
     with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity: said below
@@ -140,14 +143,10 @@ def compare(before: bytes, after: bytes, inputs: list[Batch]) -> tuple[float, fl
     return difference, difference / max(largest, float(np.finfo(np.float32).tiny)), equal / count, count
 
 
-def _logits(model: bytes, inputs: list[Batch]) -> list[Batch]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # that IR 3 has initializers among the inputs is no news
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return [session.run(["logits"], {name: x})[0] for x in inputs]
+def _logits(model: Runnable, inputs: list[Batch]) -> list[Batch]:
+    session = opener("onnxruntime")(model.model, cores())
+    network = Network(session, model.answer, model.card.output, model.card.name)
+    return [network.run(x, ("logits",))["logits"] for x in inputs]
 
 
 def batches(model: Model) -> list[Batch]:
@@ -214,4 +213,4 @@ def report(done: Conversion, source: str, target: Path) -> tuple[dict[str, Any],
     ]
     if not done.holds:
         lines.append(f"the difference is beyond {TOLERANCE:g} of the largest logit")
-    return value, "\n".join(lines)
+    return value, "\n".join(map(plain, lines))

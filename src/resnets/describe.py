@@ -10,7 +10,7 @@ from typing import Any
 from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import ARCHITECTURES, Architecture, list_models, named, to_json
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain
 from resnets.network import INPUT, depth, layers
 from resnets.weights import files
 from resnets.weights.scan import scan
@@ -70,7 +70,8 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
         return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
     path = files.resolve(name_or_path)
     data = files.contents(path)
-    card = files.format_of(path).read_card(data, str(path))
+    form = files.format_of(path)
+    card = form.read_card(data, str(path))
     facts = {
         "file": str(path),
         "bytes": len(data),
@@ -81,7 +82,7 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
     }
     if card is None or card.architecture is None:
         return facts
-    files.load(path)
+    form.read(data, str(path))
     side = card.recipe.crop if card.recipe else None
     facts |= {"architecture": title(card.architecture), **network(card.architecture, side)}
     return {**facts, "layers": layer_table(card.architecture, facts["image"])} if with_layers else facts
@@ -129,7 +130,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int = 1)
 
 def page(facts: Facts) -> str:
     """What `describe` found, as text for people: a name and a value on each line, then the layers."""
-    lines = [(name, text) for name, text in _lines(facts) if text]
+    lines = [(plain(name), plain(text)) for name, text in _lines(facts) if text]
     width = max(len(name) for name, _ in lines)
     text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
     if "layers" not in facts:
@@ -185,18 +186,23 @@ def _card_lines(card: Facts) -> Iterator[tuple[str, str]]:
     for score in card["scores"]:
         yield "score", _score(score)
     yield "source", ", ".join(f"{name} {_words(value)}" for name, value in card["source"].items())
-    yield "licence", card["licence"] or "not stated"
-    yield "weights_sha256", card["weights_sha256"] or ""
+    yield "licence", str(card["licence"] or "not stated")
+    yield "weights_sha256", str(card["weights_sha256"] or "")
 
 
 def _score(score: Facts) -> str:
-    """One line; a figure is never shown without its conditions."""
-    interval = score.get("top1_interval")
-    between = f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
+    """One line; a figure is never shown without its conditions. Whoever wrote the card may have put anything there."""
+    interval: Any = score.get("top1_interval")
+    pair = isinstance(interval, list) and len(interval) == 2
+    between = f" ({_figure(interval[0])} to {_figure(interval[1])})" if pair else ""
     conditions = ", ".join(
         f"{name} {score[name]}" for name in ("data", "images", "crops", "crop", "date") if name in score
     )
-    return f"top-1 error {score.get('top1_error', float('nan')):.2f} %{between}: {conditions}"
+    return f"top-1 error {_figure(score.get('top1_error', 'not stated'))} %{between}: {conditions}"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.2f}" if type(value) in (int, float) and 0 <= value <= 100 else str(value)
 
 
 def _amount(count: int) -> str:

@@ -11,7 +11,7 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.network import INPUT, Step, feature_map, steps
 from resnets.weights.fold import fold as folded
-from resnets.weights.model import Model
+from resnets.weights.model import EXTRA_OUTPUTS, Model
 
 # opset: IR version of the onnx release that brought it. Both are always set, because the package's own defaults are
 # newer than what ONNX Runtime reads.
@@ -20,7 +20,6 @@ IR_VERSIONS = {
     23: 11, 24: 12, 25: 13, 26: 13,
 }  # fmt: skip
 NEWEST = max(IR_VERSIONS)
-EXTRA_OUTPUTS = ("features", "feature_map")
 
 
 def build(model: Model, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = ()) -> ModelProto:

@@ -57,7 +57,8 @@ def test_a_folded_model_comes_back_folded(model, tmp_path):
 
 
 def test_runnable_gives_what_onnxruntime_runs(path):
-    card, data = runnable(path, ("features", "feature_map"))
+    card, data, answer = runnable(path, ("features", "feature_map"))
+    assert answer == "logits"
     assert card == read_card(path)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     shapes = [array.shape for array in session.run(None, {"data": np.zeros((2, 3, 32, 36), np.float32)})]

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from resnets.errors import ResNetsError
-from resnets.weights.scan import array, output, property, scan, without_property
+from resnets.weights.scan import answer, array, is_softmax, output, property, scan, without_property
 from resnets.weights.wire import put
 
 
@@ -42,7 +42,8 @@ def test_it_sees_what_onnx_sees(data):
     assert found.inputs == {"data": ("batch", 3, "height", "width")}
     assert found.outputs == {"logits": ("batch", 3)}
     assert found.nodes == len(proto.graph.node)
-    assert found.values == {name for node in proto.graph.node for name in node.output}
+    assert found.values == {name: (n.op_type, n.input[0]) for n in proto.graph.node for name in n.output}
+    assert (answer(found), is_softmax(found, "logits")) == ("logits", False)
     assert list(found.tensors) == [tensor.name for tensor in proto.graph.initializer]
     for tensor in proto.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:

@@ -17,11 +17,12 @@ from resnets.errors import ResNetsError, did_you_mean
 from resnets.files import write_whole
 from resnets.weights import onnx, safetensors
 from resnets.weights.fold import fold as folded
-from resnets.weights.model import Model, digest, fit
+from resnets.weights.model import Model, Runnable, digest, fit
 from resnets.weights.options import Options
 from resnets.weights.wire import Buffer
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
+Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
 LARGE = 64 << 20
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it
 
@@ -32,7 +33,7 @@ class Format:
 
     read: Callable[[Buffer, str], Model]
     write: Callable[[Model, Options], bytes]
-    runnable: Callable[[Buffer, str, tuple[str, ...]], tuple[Card | None, bytes]]
+    runnable: Callable[[Buffer, str, tuple[str, ...]], Runnable]
     read_card: Callable[[Buffer, str], Card | None]
     with_card: Callable[[Buffer, str, Card], bytes]
 
@@ -104,8 +105,8 @@ def sealed(model: Model) -> Model:
     return Model(model.architecture, weights, card)
 
 
-def runnable(path: str | Path, outputs: tuple[str, ...] = ()) -> tuple[Card | None, bytes]:
-    """The card, or None, and the bytes of an ONNX model for ONNX Runtime, with `features` or `feature_map` on request.
+def runnable(path: str | Path, outputs: tuple[str, ...] = ()) -> Runnable:
+    """The card and the bytes of an ONNX model for an engine, with `features` or `feature_map` on request.
 
     An .onnx file is given as it is, checked but without importing the onnx package; for others the graph is built.
     """
@@ -174,10 +175,16 @@ def format_of(path: Path) -> Format:
 
 def contents(path: Path) -> bytes:
     """All bytes of a model file, once its size and its beginning have been looked at; of a large one, its structure."""
+    return stamped(path)[0]
+
+
+def stamped(path: Path) -> tuple[bytes, Stamp]:
+    """`contents`, and which file they are: another file under that name, or other contents, have another stamp."""
     if path.is_file() and path.stat().st_size > LARGE:
         read_card(path)  # by way of a mapping: gigabytes of something else are not read in to be refused
     with _opened(path) as handle, os.fdopen(handle, "rb", closefd=False) as file:
-        return file.read()
+        found = os.fstat(handle)
+        return file.read(), (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 @contextmanager

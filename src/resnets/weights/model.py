@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.network import array_shapes
 
+EXTRA_OUTPUTS = ("features", "feature_map")  # what a graph may give besides `logits`
 Arrays = dict[str, NDArray[np.float32]]  # canonical name → array
 
 
@@ -21,6 +23,17 @@ class Model:
     architecture: Architecture
     weights: Arrays
     card: Card
+
+
+class Runnable(NamedTuple):
+    """What an engine opens: an ONNX model's bytes. A foreign graph's card holds its name and kind of output alone.
+
+    `answer` is the output that holds the logits, or the probabilities where the card says so; None: no one knows which.
+    """
+
+    card: Card
+    model: bytes
+    answer: str | None
 
 
 def digest(weights: Arrays) -> str:

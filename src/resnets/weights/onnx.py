@@ -4,15 +4,27 @@ Card and digest stand before the graph, so that a file that was cut anywhere lac
 """
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
 from resnets import card as cards
 from resnets.card import Card
 from resnets.errors import ResNetsError
-from resnets.weights.model import Arrays, Model, checked, verify
+from resnets.weights.model import Arrays, Model, Runnable, checked, verify
 from resnets.weights.options import Options
-from resnets.weights.scan import FLOAT, Dimensions, Scan, array, output, property, scan, without_property
+from resnets.weights.scan import (
+    FLOAT,
+    Dimensions,
+    Scan,
+    answer,
+    array,
+    is_softmax,
+    output,
+    property,
+    scan,
+    without_property,
+)
 from resnets.weights.wire import Buffer, put
 
 GRAPH_KEY = "resnets.graph_sha256"  # metadata property: sha256 of the serialised graph, arrays included
@@ -40,8 +52,8 @@ def read(buffer: Buffer, source: str) -> Model:
     return model
 
 
-def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> tuple[Card | None, bytes]:
-    """The card (None where the file has none) and the file itself, with those outputs added to its graph."""
+def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> Runnable:
+    """The file itself, with those outputs added to its graph. What a file without a card gives is seen in its graph."""
     found = scan(buffer, source)
     card = _card(found)
     if card is not None:
@@ -55,10 +67,16 @@ def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> tuple[Car
         raise ResNetsError(
             f"The graph in {source} has no value called {' or '.join(odd)}.", "Use a model that resnets has written."
         )
+    name = answer(found)
+    softmax = is_softmax(found, name)
+    if softmax and card is not None and card.output == "logits":
+        raise ResNetsError(
+            f"The card in {source} says that the graph gives logits, but it ends with a Softmax.",
+            f"Remove its {cards.KEY} property to use the graph as it is.",
+        )
     # Without additions the file itself: joining would copy it.
-    return card, bytes(buffer) if not added else b"".join(
-        (buffer, *(output(name, _shape(name, card)) for name in added))
-    )
+    model = b"".join((buffer, *(output(n, _shape(n, card)) for n in added))) if added else bytes(buffer)
+    return Runnable(card or Card(Path(source).stem, None, output="probabilities" if softmax else "logits"), model, name)
 
 
 def read_card(buffer: Buffer, source: str) -> Card | None:

@@ -14,7 +14,7 @@ import numpy as np
 from resnets import card as cards
 from resnets.card import Card
 from resnets.errors import ResNetsError
-from resnets.weights.model import Model, checked
+from resnets.weights.model import Model, Runnable, checked
 from resnets.weights.options import Options
 from resnets.weights.wire import Buffer
 
@@ -53,12 +53,12 @@ def read(buffer: Buffer, source: str) -> Model:
     return checked(card, arrays, source)
 
 
-def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> tuple[Card | None, bytes]:
+def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> Runnable:
     """The card and an ONNX model that is built from it."""
     from resnets.weights import onnx
 
     model = read(buffer, source)
-    return model.card, onnx.write(model, Options(outputs=outputs))
+    return Runnable(model.card, onnx.write(model, Options(outputs=outputs)), "logits")
 
 
 def read_card(buffer: Buffer, source: str) -> Card | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from resnets.errors import ResNetsError
 from resnets.weights import wire
+from resnets.weights.model import EXTRA_OUTPUTS
 from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
 
 MAX_DEPTH = 16  # messages inside messages
@@ -26,10 +27,11 @@ CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset", 14: "property", 20: "training", 25: "function"},
     "graph": {1: "node", 5: "initializer", 11: "input", 12: "output", 15: "sparse"},
     "node": {5: "attribute"},
+    "inner": {5: "attribute"},
     "attribute": {5: "tensor", 6: "subgraph", 10: "tensor", 11: "subgraph", 22: "sparse", 23: "sparse"},
-    "subgraph": {1: "node", 5: "tensor", 15: "sparse"},
+    "subgraph": {1: "inner", 5: "tensor", 15: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
-    "function": {7: "node", 11: "attribute"},
+    "function": {7: "inner", 11: "attribute"},
     "training": {1: "subgraph", 2: "subgraph"},
 }
 
@@ -45,7 +47,10 @@ class Tensor:
 
 @dataclass
 class Scan:
-    """What an ONNX file holds. `graph` is the span of the graph; `values` are the names that its nodes write."""
+    """What an ONNX file holds. `graph` is the span of the graph.
+
+    `values`: each name that a node of the graph writes, with the node's operator and the first name that it reads.
+    """
 
     ir_version: int = 0
     opset: int = 0
@@ -54,7 +59,7 @@ class Scan:
     inputs: dict[str, Dimensions] = field(default_factory=dict)
     outputs: dict[str, Dimensions] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    values: set[str] = field(default_factory=set)
+    values: dict[str, tuple[str, str]] = field(default_factory=dict)
     nodes: int = 0
     external: list[str] = field(default_factory=list)
 
@@ -75,6 +80,22 @@ def scan(buffer: Buffer, source: str) -> Scan:
             "Save it as one: onnx.save(onnx.load(path), new_path).",
         )
     return found
+
+
+def answer(found: Scan) -> str | None:
+    """The output that holds what the network says: `logits`, or whatever the only one is called; None for several."""
+    names = [name for name in found.outputs if name not in EXTRA_OUTPUTS] or list(found.outputs)
+    return "logits" if "logits" in names else names[0] if len(names) == 1 else None
+
+
+def is_softmax(found: Scan, name: str | None) -> bool:
+    """Does a Softmax write that output, but for what only changes its shape or type?"""
+    operator, reads = found.values.get(name or "", ("", ""))
+    for _ in range(MAX_DEPTH):
+        if operator not in ("Identity", "Flatten", "Reshape", "Squeeze", "Cast"):
+            break
+        operator, reads = found.values.get(reads, ("", ""))
+    return operator == "Softmax"
 
 
 def array(buffer: Buffer, tensor: Tensor) -> NDArray[np.float32]:
@@ -158,10 +179,19 @@ class _Walk(wire.Reader):
             if self.found.graph[1]:
                 raise DamagedError("it has two graphs")
             self.found.graph = span
-        self.found.nodes += kind == "node"
+        self.found.nodes += kind in ("node", "inner")
+        reads, writes, operator = "", [], ""
         for number, value in self.message(kind, span, depth):
-            if kind == "node" and number == 2:
-                self.found.values.add(self.text(value))
+            if kind != "node":
+                continue
+            match number:
+                case 1:
+                    reads = reads or self.text(value)
+                case 2:
+                    writes.append(self.text(value))
+                case 4:
+                    operator = self.text(value)
+        self.found.values |= dict.fromkeys(writes, (operator, reads))
 
     def property(self, span: Span) -> None:
         parts = {number: self.text(value) for number, _, value in self.fields(span) if number in (1, 2)}
