@@ -215,3 +215,15 @@ def test_a_damaged_state_is_one_error(untouched: Path, tmp_path: Path) -> None:
     (run / "state.pt").write_bytes(data[: len(data) // 2])
     with pytest.raises(ResNetsError, match="cannot be read"):
         loop.resume(run, quiet=True)
+
+
+@pytest.mark.matrix
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch's compiler
+def test_compiled_and_interrupted_is_the_same_bits(photo_data: Path, tmp_path: Path) -> None:
+    """Crops grow from epoch to epoch, so that the network is compiled for two shapes, before and after the stop."""
+    untouched = loop.train(photo_data, out=tmp_path / "untouched", quiet=True, compile=True, **SETTINGS)
+    run = tmp_path / "run"
+    ended = run_until("sys.argv.append('--compile')\nEngine.step = at(5, Engine.step)", photo_data, run, "SIGINT")
+    assert ended.returncode == 130, ended.stderr
+    loop.resume(run, quiet=True)
+    assert_same(run, untouched)

@@ -1,5 +1,6 @@
 """Folders of images go in, a run folder with a trained model comes out; a run cut off goes on where it stood."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -52,6 +53,8 @@ def resume(folder: str | Path, data: str | Path | None = None, *, quiet: bool = 
         state = checkpoint.load(folder)
         config = from_yaml(state.config)
         if state.epoch >= config.preset.epochs and outputs.complete(folder):
+            if not quiet:
+                print(f"{folder} has ended already, after {state.epoch} epochs: nothing to do", file=sys.stderr)
             return folder
         settle_device(config.device, resumed=True)
         splits, fingerprint = read_splits(Path(data or config.data), config.val_split, config.seed, quiet=quiet)
