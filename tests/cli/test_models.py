@@ -11,11 +11,8 @@ from resnets.weights.files import load
 
 def test_create_convert_show_in_real_processes(tmp_path):
     def resnets(*arguments: str) -> str:
-        command = [sys.executable, "-m", "resnets.cli.main", *arguments]
-        code = "from resnets.cli.main import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *command[3:]], cwd=tmp_path, check=True, capture_output=True, text=True
-        ).stdout
+        command = [sys.executable, "-c", "from resnets.cli.main import main; main()", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     assert "269,722 parameters" in resnets("create", "resnet20-cifar", "a.safetensors", "--labels", "cifar10")
     value = json.loads(resnets("convert", "a.safetensors", "b.onnx", "--fold", "--json", "-"))

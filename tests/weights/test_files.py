@@ -218,13 +218,9 @@ def test_a_file_that_outgrows_its_limit_leaves_nothing(tmp_path):
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    command = [sys.executable, "-m", "resnets.cli.main", "create", "resnet20-cifar", str(tmp_path / "m.onnx")]
-    code = (
-        "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from resnets.cli.main import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command[3:]], preexec_fn=small_files, capture_output=True, text=True
-    )
+    code = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from resnets.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "create", "resnet20-cifar", str(tmp_path / "m.onnx")]
+    done = subprocess.run(command, preexec_fn=small_files, capture_output=True, text=True)
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
     assert not list(tmp_path.iterdir())
