@@ -81,6 +81,8 @@ def test_what_is_given_is_recorded(tiny_model, tmp_path):
     card = files.load(out).card
     assert (card.labels, card.recipe) == (labels, RECIPES["torchvision"])
     assert card.source["given"] == list(given)
+    odd = replace(card, source={"given": 7})
+    assert amend(odd, given=given).source["given"] == [7, *given]
     with pytest.raises(ResNetsError, match="2 labels, but the network has 3 classes"):
         convert(tiny_model, tmp_path / "n.onnx", Options(), labels=labels[:2])
 

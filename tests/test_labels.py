@@ -86,6 +86,7 @@ BAD = {
     "other.json": (b'{"depths": [3, 4, 6, 3]}', "is no label list"),
     "nothing.json": (b"{}", "is no label list"),
     "numbers.json": (b"[1, 2]", "is not a label"),
+    "half.json": (b'["a", "\\ud800"]', "is not a label"),
     "twins.json": (b'{"0": "crane", "1": "maillot", "2": "crane"}', "more than once: 'crane'"),
 }
 

@@ -118,7 +118,8 @@ def amend(
             )
         changes["recipe"] = replace(old, **pixels)
     if given:
-        changes["source"] = {**card.source, "given": [*card.source.get("given", []), *given]}
+        before = card.source.get("given", [])
+        changes["source"] = {**card.source, "given": [*(before if isinstance(before, list) else [before]), *given]}
     return replace(card, **{name: value for name, value in changes.items() if value is not None})
 
 

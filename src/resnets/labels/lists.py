@@ -126,11 +126,16 @@ def _in_order(pairs: Sequence[tuple[Any, int]], path: Path) -> list[Any]:
 
 
 def _label(content: object, path: Path) -> Label:
-    if isinstance(content, str) and content.strip():
+    if isinstance(content, str) and _writable(content):
         return Label(content, content)
-    if isinstance(content, list) and len(content) == 2 and all(isinstance(x, str) and x.strip() for x in content):
+    if isinstance(content, list) and len(content) == 2 and all(isinstance(x, str) and _writable(x) for x in content):
         return Label(content[0], content[1])
     raise ResNetsError(f"{json.dumps(content)[:80]} in {path} is not a label.", _FORMS)
+
+
+def _writable(name: str) -> bool:
+    """Is there anything in it, and no half of a surrogate pair? JSON can name one, and no file can hold it."""
+    return bool(name.strip()) and not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _refuse_twins(labels: Sequence[Label], path: Path) -> None:

@@ -1,7 +1,9 @@
 """A network, its arrays and its card: the value that every reader returns and every writer takes."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from resnets.network import array_shapes
 
 EXTRA_OUTPUTS = ("features", "feature_map")  # what a graph may give besides `logits`
 Arrays = dict[str, NDArray[np.float32]]  # canonical name → array
+MAX_RANK, MAX_SIZE = 16, 1 << 31  # dimensions and numbers of an array in a file
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Runnable(NamedTuple):
     card: Card
     model: bytes
     answer: str | None
+
+
+def absurd(shape: Sequence[int]) -> bool:
+    """Is that no shape of an array? Beside a zero there may be any number, and NumPy stumbles over large ones there."""
+    return len(shape) > MAX_RANK or prod(n or 1 for n in shape) > MAX_SIZE
 
 
 def digest(weights: Arrays) -> str:

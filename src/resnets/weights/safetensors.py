@@ -14,12 +14,11 @@ import numpy as np
 from resnets import card as cards
 from resnets.card import Card
 from resnets.errors import ResNetsError
-from resnets.weights.model import Model, Runnable, checked
+from resnets.weights.model import Model, Runnable, absurd, checked
 from resnets.weights.options import Options
 from resnets.weights.wire import Buffer
 
 MAX_HEADER = 32 << 20  # bytes; 1,202 layers and 21,000 labels need 3 MB
-MAX_RANK = 16
 Place = tuple[int, int, tuple[int, ...]]  # first byte, byte after the last, shape
 _METADATA = "__metadata__"
 
@@ -122,8 +121,8 @@ def _place(name: str, entry: Any, begin: int, source: str) -> Place:
         raise ResNetsError(
             f"Array {name!r} of {source} is {kind}, and resnets reads F32.", "Convert the arrays to float32 first."
         )
-    if any(type(n) is not int or n < 0 for n in (*shape, first, last)) or len(shape) > MAX_RANK:
-        raise _damaged(source, f"the header gives array {name!r} a shape or place that is no whole number")
+    if any(type(n) is not int or n < 0 for n in (*shape, first, last)) or absurd(shape):
+        raise _damaged(source, f"the header gives array {name!r} a shape or place that none can have")
     if last - first != 4 * prod(shape):
         raise _damaged(source, f"array {name!r} has {last - first:,} bytes for the shape {shape}")
     return begin + first, begin + last, shape

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from resnets.errors import ResNetsError
 from resnets.weights import wire
-from resnets.weights.model import EXTRA_OUTPUTS
+from resnets.weights.model import EXTRA_OUTPUTS, MAX_RANK, absurd
 from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
 
 MAX_DEPTH = 16  # messages inside messages
-MAX_RANK = 16
-MAX_SIZE = 1 << 31  # elements; a shape that has a zero in it may claim any number beside it
 FLOAT = 1  # TensorProto.DataType
 Dimensions = tuple[int | str, ...]
 
@@ -228,7 +226,7 @@ class _Walk(wire.Reader):
                     external = external or value != 0
         if external:
             self.found.external.append(name or "a constant without a name")
-        elif prod(n or 1 for n in shape) > MAX_SIZE or (kind == FLOAT and prod(shape) * 4 != raw[1] - raw[0]):
+        elif absurd(shape) or (kind == FLOAT and prod(shape) * 4 != raw[1] - raw[0]):
             raise DamagedError(f"tensor {name!r} has {raw[1] - raw[0]:,} bytes for the shape {tuple(shape)}")
         elif kept:
             if name in self.found.tensors:
