@@ -8,16 +8,19 @@ and the ratio with the one-time decoding spread over the epochs of the preset. T
 
 import argparse
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from resnets.data.batches import Batch, batches_per_epoch, training_batches
+from resnets.data.pictures import Pictures
 from resnets.images import normalise
+from resnets.training.config import Config
 from resnets.training.engine import Engine, to_device
 from resnets.training.plan import augmentation, plan, read_data
 
@@ -46,28 +49,42 @@ def main() -> None:
         crop=asked.crop,
         batch=asked.batch,
         device=asked.device,
+        quiet=True,
     )
     torch.set_num_threads(config.threads)
     began = time.perf_counter()
     train, _ = read_data(config, splits, quiet=True)
     decoding = time.perf_counter() - began
-    engine = Engine(config)
-    per_epoch = batches_per_epoch(len(train), config.preset.batch, whole=True)
+    pairs = measured(config, train, asked.steps, asked.rounds)
+    images = asked.steps * config.preset.batch
+    read, held = (sorted(times)[len(times) // 2] for times in zip(*pairs))
+    ratios = sorted(h / r for r, h in pairs)
+    ratio = ratios[len(pairs) // 2]
+    spread = 1 / (1 / ratio + decoding / (len(train) * config.preset.epochs) * images / held)
+    print(f"{config.name}, {config.precision}, batch {config.preset.batch}, {config.device}, {config.threads} threads")
+    print(f"from files   {images / read:8,.0f} images/s")
+    print(f"from memory  {images / held:8,.0f} images/s")
+    print(f"ratio        {ratio:8.3f}  (median of {len(pairs)} pairs, {ratios[0]:.3f} to {ratios[-1]:.3f}; goal 0.95)")
+    print(f"with {decoding:.0f} s of decoding over {config.preset.epochs} epochs {spread:.3f}")
 
-    augment = augmentation(config, config.preset.epochs)  # as in the last epochs: whole crops
+
+def measured(config: Config, train: Pictures, count: int, rounds: int) -> list[tuple[float, float]]:
+    """Seconds of `count` steps from files and from memory, in turn."""
+    engine, preset = Engine(config), config.preset
+    augment = augmentation(config, preset.epochs)  # as in the last epochs: whole crops
     prepare = partial(normalise, recipe=config.recipe, channels_last=True)
+    per_epoch = batches_per_epoch(len(train), preset.batch, whole=True)
 
     def files() -> Generator[Batch]:
         for epoch in range(1_000_000):
             yield from training_batches(
-                train, augment, prepare, batch=config.preset.batch, seed=0, epoch=epoch, start=0, stop=per_epoch,
+                train, augment, prepare, batch=preset.batch, seed=0, epoch=epoch, start=0, stop=per_epoch,
                 workers=config.workers,
             )  # fmt: skip
 
-    def steps(batches: Iterator[Batch], count: int) -> float:
+    def seconds(batches: Iterable[tuple[Tensor, Tensor]]) -> float:
         start = time.perf_counter()
-        for batch in islice(batches, count):
-            x, y = to_device((batch.images, batch.targets), engine.device)
+        for x, y in islice(batches, count):
             engine.step(x, y, 1e-4, 0)
         if engine.device.type == "cuda":
             torch.cuda.synchronize()
@@ -75,34 +92,15 @@ def main() -> None:
 
     def from_files() -> float:
         with closing(files()) as batches:  # its threads end with the block: none works ahead while the other is timed
-            steps(batches, AHEAD * config.workers)  # what they have prepared before the clock runs is not counted
-            return steps(batches, asked.steps)
+            for _ in range(AHEAD * config.workers):  # what is ready before the clock runs is not counted
+                next(batches)
+            return seconds((x, y) for x, y in (to_device((b.images, b.targets), engine.device) for b in batches))
 
     with closing(files()) as batches:
         fixed = next(batches)
-    fixed_x, fixed_y = to_device((fixed.images, fixed.targets), engine.device)
-
-    def from_memory() -> float:
-        start = time.perf_counter()
-        for _ in range(asked.steps):
-            engine.step(fixed_x, fixed_y, 1e-4, 0)
-        if engine.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
-
-    from_memory(), from_files()  # warm up
-    pairs = [(from_files(), from_memory()) for _ in range(asked.rounds)]
-    images = asked.steps * config.preset.batch
-    read, held = (sorted(times)[len(times) // 2] for times in zip(*pairs))
-    ratio = sorted(h / r for r, h in pairs)[len(pairs) // 2]
-    total = len(train) * config.preset.epochs
-    spread = 1 / (1 / ratio + decoding / total * images / held)
-    print(f"{config.name}, {config.precision}, batch {config.preset.batch}, {config.device}, {config.threads} threads")
-    print(f"from files   {images / read:8,.0f} images/s")
-    print(f"from memory  {images / held:8,.0f} images/s")
-    print(f"ratio        {ratio:8.3f}  (median of {len(pairs)} pairs, {min(h / r for r, h in pairs):.3f} to "
-          f"{max(h / r for r, h in pairs):.3f}; goal 0.95)")  # fmt: skip
-    print(f"with {decoding:.0f} s of decoding over {config.preset.epochs} epochs {spread:.3f}")
+    x, y = to_device((fixed.images, fixed.targets), engine.device)
+    seconds(repeat((x, y))), from_files()  # warm up
+    return [(from_files(), seconds(repeat((x, y)))) for _ in range(rounds)]
 
 
 if __name__ == "__main__":
