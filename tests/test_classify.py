@@ -95,6 +95,8 @@ def test_features_are_pooled_and_give_the_logits(classifier, tiny_model, photos)
     logits = features @ weights["fc.weight"].T + weights["fc.bias"]
     expected = [row.logits for row in classifier.run(photos.values())]
     assert np.allclose(logits, expected, atol=1e-4)
+    none = classifier.features([])
+    assert (none.shape, none.dtype) == ((0, 64), np.float32)
     assert np.allclose(classifier.features(photos["cat"])[0], features[list(photos).index("cat")], atol=1e-4)
 
 

@@ -111,6 +111,34 @@ def test_an_image_on_stdin(data):
     assert list(expand(["-"], Passed(), io.BytesIO(data + b"\n" * 99))) == [data + b"\n" * 99]
 
 
+@pytest.mark.timeout(20)
+def test_a_path_on_stdin_does_not_wait_for_the_next():
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as program:
+        items = expand(["-"], Passed(), stream)
+        for path in ("a.jpg", "b", "a longer path than any image's head.jpg"):
+            program.write(path.encode() + b"\n")
+            assert next(items) == path
+
+
+def test_an_image_may_arrive_in_pieces():
+    class Slow(io.BytesIO):
+        def read1(self, size=-1):
+            return super().read1(min(size, 3))
+
+    data = b"\x89PNG\r\n\x1a\n" + b"\0" * 50
+    assert list(from_stream(Slow(data))) == [data]
+
+
+def test_a_stream_that_cannot_be_read_is_one_error(tmp_path):
+    with (
+        open(tmp_path / "out", "wb") as file,
+        open(file.fileno(), "rb", closefd=False) as stream,
+        pytest.raises(ResNetsError, match="Standard input cannot be read"),
+    ):
+        list(from_stream(stream))
+
+
 @pytest.mark.parametrize(
     ("data", "paths"),
     [

@@ -70,13 +70,13 @@ def _matches(pattern: str) -> list[str]:
     """What a pattern names, in byte order; not what lies in a folder that it names too, and no file twice."""
     found = {os.path.normpath(path): path for path in glob.iglob(pattern, recursive=True)}
     folders = {path for path in found if os.path.isdir(path)}
-    real = cache(os.path.realpath)  # `**` goes round and round through a link to a folder above
-    once = {
-        (real(os.path.dirname(path)), os.path.basename(path)): given
-        for path, given in sorted(found.items(), reverse=True, key=lambda item: os.fsencode(item[0]))
-        if folders.isdisjoint(_above(path))
-    }
-    return list(reversed(once.values()))
+    real = cache(os.path.realpath)
+    once: dict[tuple[str, str], str] = {}
+    # The short ways first: `**` goes round and round through a link to a folder above.
+    for path in sorted(found, key=lambda path: (path.count(os.sep), os.fsencode(path))):
+        if folders.isdisjoint(_above(path)):
+            once.setdefault((real(os.path.dirname(path)), os.path.basename(path)), path)
+    return [found[path] for path in sorted(once.values(), key=os.fsencode)]
 
 
 def _above(path: str) -> Iterator[str]:
@@ -154,8 +154,11 @@ def from_stream(stream: BinaryIO) -> Iterator[str | bytes]:
 
 def _items(stream: BinaryIO) -> Iterator[str | bytes]:
     head = b""
-    # Enough to know an image by; but a program may wait for the answer to a shorter line than that.
-    while len(head) < SNIFF and b"\n" not in head and (more := _there(stream, SNIFF - len(head))):
+    # Enough to know an image by; but a program may wait for the answer to a shorter line than that. PNG has a newline
+    # in its mark, which begins with a byte that begins no path in UTF-8.
+    while len(head) < SNIFF and (b"\n" not in head or head[:1] == b"\x89"):
+        if not (more := _there(stream, SNIFF - len(head))):
+            break
         head += more
     # BMP's mark, `BM`, may begin a path too; but its header holds zero bytes, which no path does.
     if b"\0" in head or any(magic.match(head) for magic, kind, _, _ in FORMATS if kind != "BMP"):

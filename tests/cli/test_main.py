@@ -1,8 +1,12 @@
 """The command line as a whole: its help, its exit statuses, what it says to a wrong word."""
 
+import os
+import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,8 +17,9 @@ from resnets.errors import ResNetsError
 MAIN = "from resnets.cli.main import main; main()"
 
 
-def resnets(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", MAIN, *arguments], capture_output=True, text=True, timeout=120)
+def resnets(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 120, **options}
+    return subprocess.run([sys.executable, "-c", MAIN, *arguments], **options)
 
 
 def test_every_verb_of_the_table_is_a_command_with_its_own_help() -> None:
@@ -79,6 +84,43 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
             cli.run([])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_name_that_is_too_long_is_two_sentences() -> None:
+    for arguments in (["classify", "x.jpg", "-m"], ["evaluate"], ["plot"], ["train", "--preset", "quick-photos"]):
+        done = resnets(*arguments, 300 * "x")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 2), done.stderr
+
+
+def test_what_is_said_of_names_from_anywhere_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    done = resnets("evaluate", str(tmp_path / "\x1b[31mred"))
+    assert done.returncode == 2
+    assert "There is no folder" in done.stderr
+    assert "\\x1b[31mred.\n" in done.stderr
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_closed_stream_is_an_error_where_it_is_used(number: int) -> None:
+    for used, arguments in enumerate((["classify", "-"], ["list"])):
+        done = resnets(*arguments, preexec_fn=lambda: os.close(number))
+        if used == number:
+            words = f"error: Standard {('input', 'output')[number]} cannot be "
+            assert (done.returncode, done.stderr[: len(words)], done.stderr.count("\n")) == (2, words, 2)
+    assert not done.stdout if number == 1 else done.returncode == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_stdout_that_takes_no_more_is_an_error(unbuffered: str, tmp_path: Path) -> None:
+    with open(tmp_path / "out", "wb") as file:
+        done = resnets(
+            "list",
+            stdout=file,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Standard output cannot be written (File too large).\n")
+    assert done.stderr.count("\n") == 2
 
 
 def test_version_is_that_of_the_package() -> None:

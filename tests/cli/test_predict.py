@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -101,6 +102,17 @@ def test_stdin_is_an_image_or_a_list(photos, tiny_model):
     assert nothing.returncode == 2
 
 
+def test_a_program_may_wait_for_each_answer(photos, tiny_model):
+    process = start("classify", "-", "-m", tiny_model, "--format", "jsonl", stdin=subprocess.PIPE)
+    for photo in ("cat", "coffee", "rocket", "cat"):
+        process.stdin.write(f"{photos[photo]}\n".encode())
+        process.stdin.flush()
+        assert select.select([process.stdout], [], [], 20)[0], "no answer"
+        assert json.loads(os.read(process.stdout.fileno(), 1 << 16))["file"] == str(photos[photo])
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_nothing_to_do_is_misuse(tmp_path, tiny_model, photos):
     (tmp_path / "notes.txt").touch()
     done = run("classify", tmp_path, "-m", tiny_model, "--format", "csv")
@@ -132,6 +144,14 @@ def test_an_output_file_is_whole(folder, tiny_model, tmp_path):
     table = tmp_path / "names.txt"
     run("classify", folder, "-m", tiny_model, "-o", table, "--quiet")
     assert "\x1b" not in table.read_text()
+    refused = run("classify", folder, "-m", tiny_model, "-o", tmp_path / "names.json")
+    assert refused.returncode == 2
+    assert b"No format belongs to the suffix .json" in refused.stderr
+    assert b"as .jsonl" in refused.stderr
+    assert b"--format table, csv or jsonl" in refused.stderr
+    odd = tmp_path / "names.v2"
+    assert run("classify", folder, "-m", tiny_model, "-o", odd, "--format", "csv", "--quiet").returncode == 1
+    assert odd.read_text().startswith("file,error,rank")
 
 
 def start(*arguments, **options):
@@ -176,7 +196,7 @@ def measured(photo_data, tiny_model, tmp_path_factory):
 
     root = tmp_path_factory.mktemp("measured") / "data"
     shutil.copytree(photo_data, root)
-    (root / "val" / "cat" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    (root / "val" / "cat" / "\x1b[31mtorn.jpg").write_bytes(b"\xff\xd8\xff")
     done = run("evaluate", root, "-m", tiny_model, "--json", "-")
     return root, done
 
@@ -190,12 +210,12 @@ def test_evaluate_counts_bad_files_apart(measured, tiny_model):
     assert (found["images"], found["errors"], found["crops"], found["crop"]) == (12, 1, 1, 32)
     assert found["recipe"] == "resnets 32/32"
     classifier = Classifier(tiny_model)
-    files = [path for path in sorted(root.glob("val/*/*.jpg")) if path.name != "torn.jpg"]
+    files = [path for path in sorted(root.glob("val/*/*.jpg")) if "torn" not in path.name]
     wrong = sum(classifier.classify(path)[0].label != path.parent.name for path in files)
     assert found["top1_error"] == pytest.approx(100 * wrong / 12, abs=1e-3)
     assert found["top5_error"] == 0
     assert found["top1_interval"][0] < found["top1_error"] < found["top1_interval"][1]
-    assert b"torn.jpg: The image cannot be decoded" in done.stderr
+    assert b"cat/\\x1b[31mtorn.jpg: The image cannot be decoded" in done.stderr
 
 
 def test_a_broken_network_is_never_right(measured, tiny_model, tmp_path):

@@ -1,10 +1,13 @@
 """argv goes in; one verb's room is opened, its lines are printed, an exit status comes out."""
 
+import errno
 import importlib
+import io
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -88,6 +91,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit status: 0 done, 1 something failed, 2 nothing was done."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_streams()
     try:
         result: Any = cli.main(arguments, prog_name="resnets", standalone_mode=False)
         sys.stdout.flush()
@@ -105,15 +109,53 @@ def run(arguments: list[str] | None = None) -> int:
         return 143
     except (BrokenPipeError, SystemExit):
         # The reader of our output has gone (`| head`): nothing is wrong. Click exits by itself for this one reason.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()
         return 0
+    except OSError as error:
+        problem = _of_the_system(error)
+        if problem is None:
+            raise
+        click.echo(f"error: {plain(problem.problem)}\n{plain(problem.remedy)}", err=True)
+        return problem.status
+
+
+def _open_streams() -> None:
+    """Put something in the place of streams that are closed, so that no file takes their number and their bytes.
+
+    What is written to stderr is lost; to use the others is an error, as it is for other programs. An unbuffered stdout
+    (PYTHONUNBUFFERED) gets its buffer back: without one, Python says nothing where the system takes half of the bytes.
+    """
+    for name, flags, mode in (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, flags), mode))  # noqa: SIM115
+    out = sys.stdout
+    if isinstance(getattr(out, "buffer", None), io.RawIOBase):
+        sys.stdout = open(out.fileno(), "w", encoding=out.encoding, errors=out.errors, closefd=False)  # noqa: SIM115
+
+
+def _forget_output() -> None:
+    """Send what is still to be written to stdout nowhere: it would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_the_system(error: OSError) -> ResNetsError | None:
+    """What a user can mend of the system's errors: a name that is too long, and stdout that takes no more."""
+    if error.errno == errno.ENAMETOOLONG:
+        return ResNetsError(f"The name {error.filename} is too long for this system.", "Give a shorter one.")
+    if error.filename is None and error.errno in (errno.EBADF, errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        _forget_output()
+        return ResNetsError(
+            f"Standard output cannot be written ({error.strerror}).", "Send it elsewhere, or free some space there."
+        )
+    return None
 
 
 def main() -> None:
     """The `resnets` command. Leaves without waiting for threads: all files are whole or temporary by now."""
     status = run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # told already, or no longer of interest
+        sys.stdout.flush()
+        sys.stderr.flush()
     if status in (130, 143) or threading.active_count() > 1:  # a thread inside a library must not meet our end
         os._exit(status)
     sys.exit(status)
