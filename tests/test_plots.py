@@ -39,7 +39,23 @@ def test_columns_are_numbers(tmp_path: Path) -> None:
     assert read_results(write(tmp_path / "run", [60, 40]))["val_top1_error"] == [60, 40]
 
 
-@pytest.mark.parametrize("text", ["", HEADER, HEADER + "1,x,2\n"])
+def test_a_line_is_called_what_the_folder_of_its_run_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    labels: list[str] = []
+    drawn = Axes.legend
+
+    def note(axes: Axes) -> object:
+        labels.extend(axes.get_legend_handles_labels()[1])
+        return drawn(axes)
+
+    monkeypatch.setattr(Axes, "legend", note)
+    runs = [write(tmp_path / "first", [60]), write(tmp_path / "second", [50])]
+    convergence([runs[0] / "results.csv", runs[1]], tmp_path / "out.png")
+    assert [label.split(":")[0] for label in labels] == ["first", "first", "second", "second"]
+
+
+@pytest.mark.parametrize("text", ["", HEADER, HEADER + "1,x,2\n", "a,b\n1,2\n"])
 def test_a_file_without_results_is_one_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text(text)
     with pytest.raises(ResNetsError, match="holds no results"):

@@ -100,8 +100,9 @@ def open_image(source: "Source | Image.Image | NDArray[Any]", exif: str = "apply
     except MemoryError as error:
         raise ImageError("The image needs more memory than there is.") from error
     except Exception as error:  # decoders raise anything: OSError, SyntaxError, struct.error, EOFError, ...
-        early = isinstance(error, EOFError | IndexError | struct.error) or isinstance(error.__cause__, struct.error)
-        reason = "it ends too early" if early else " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        cut = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error) or "truncat" in said.lower()
+        reason = "its file is truncated" if cut else f"it is damaged, or of a kind that Pillow cannot read: {said}"
         raise ImageError(f"The image cannot be decoded ({reason}).") from error
 
 
