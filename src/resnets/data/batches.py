@@ -21,7 +21,7 @@ Prepare = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Batch:
-    """`images` float32 [n, 3, h, w], normalised, any layout; `targets` int64 [n]; `bad`: (file, reason) of those left out."""
+    """`images` float32 [n, 3, h, w], normalised, any layout; `targets` int64 [n]; `bad`: (file, reason) left out."""
 
     images: NDArray[np.float32]
     targets: NDArray[np.int64]
