@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 class ResNetsError(Exception):
     """Something the user can mend.
 
-    Printed as two sentences by the command line (exit status 2) and answered as one JSON error by the server.
-    Everything else keeps its traceback, because it is a fault of ours.
+    Printed as two sentences by the command line, which then ends with `status`: 2 where nothing was done, 1 where work
+    had begun. Everything else keeps its traceback, because it is a fault of ours.
     """
+
+    status = 2
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)
@@ -20,10 +22,16 @@ class ResNetsError(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The remedy for a mistyped name: the known ones nearest to it, or the sentence `otherwise` where none is near."""
+    """The remedy for a mistyped name: the one or two known ones nearest to it, or `otherwise` where none is near.
+
+    A name that is equal but for case is meant, whatever else is near.
+    """
     import difflib
 
-    near = difflib.get_close_matches(name, list(known), n=3)
+    folded = {one.casefold(): one for one in known}
+    wanted = name.casefold()
+    near = [wanted] if wanted in folded else difflib.get_close_matches(wanted, folded, n=2, cutoff=0.75)
+    near = [folded[one] for one in near]
     return f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else otherwise
 
 

@@ -97,6 +97,9 @@ def test_what_is_said_of_names_from_anywhere_does_not_reach_the_terminal(tmp_pat
     assert done.returncode == 2
     assert "There is no folder" in done.stderr
     assert "\\x1b[31mred.\n" in done.stderr
+    done = resnets("create", "resnet20-cifar", str(tmp_path / "\x1b[31m\udcff.onnx"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\x1b[31m\\udcff.onnx: resnet20-cifar, 10 classes" in done.stdout
 
 
 @pytest.mark.parametrize("number", [0, 1])

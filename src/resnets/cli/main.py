@@ -76,7 +76,7 @@ def cli() -> None:
 
     \b
     resnets classify photo.jpg             # the bundled model, offline, without torch
-    resnets train DATA --out runs/first    # DATA holds train/<label>/ and val/<label>/
+    resnets train DATA --preset quick-photos --out runs/first    # DATA holds train/<label>/ and val/<label>/
     """
 
 
@@ -98,7 +98,7 @@ def run(arguments: list[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except ResNetsError as error:
         click.echo(f"error: {plain(error.problem)}\n{plain(error.remedy)}", err=True)
-        return 2
+        return error.status
     except click.ClickException as error:
         error.show()
         return 2
@@ -131,6 +131,8 @@ def _open_streams() -> None:
     out = sys.stdout
     if isinstance(getattr(out, "buffer", None), io.RawIOBase):
         sys.stdout = open(out.fileno(), "w", encoding=out.encoding, errors=out.errors, closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 must not end a command
 
 
 def _forget_output() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resnets.cli.results import JSON, show
+from resnets.errors import plain
 
 if TYPE_CHECKING:
     from resnets.card import Label, Recipe
@@ -63,7 +64,8 @@ def create_command(
 
     model = save(create(architecture, classes=classes, labels=_labels(labels_from), seed=seed), out, opset=opset)
     count = parameters(model.architecture)
-    click.echo(f"{out}: {architecture}, {model.architecture.classes:,} classes, {count:,} parameters, untrained")
+    said = f"{out}: {architecture}, {model.architecture.classes:,} classes, {count:,} parameters, untrained"
+    click.echo(plain(said))
 
 
 @click.command()
@@ -180,4 +182,4 @@ def set_command(
         given=_given(labels=labels_from, recipe=recipe_name, size=size, crop=crop),
         **changes,
     )
-    click.echo(f"{out}: the model of {model} with another card")
+    click.echo(plain(f"{out}: the model of {model} with another card"))
