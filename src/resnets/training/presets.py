@@ -97,9 +97,10 @@ def quick_cifar() -> Preset:
 
     Crops of 24 and 28 pixels cost 0.56 and 0.77 of whole ones, and serve as well while the rate is high.
 
-    resnets train cifar10-jpeg --preset quick-cifar --out runs/cifar10
+    resnets train cifar10-jpeg --preset quick-cifar --epochs 46 --threads 1 --out runs/cifar10
 
-    The bundled model's run: its results.csv and plot are in docs/runs.
+    10.66 % error on lossy JPEG copies of CIFAR-10, not comparable with published figures: the run of the bundled model,
+    whose results.csv and plot are in docs/runs.
     """
     return Preset(
         "quick-cifar", "wide-resnet12-cifar", 60, 128, 0.3, "one-cycle", crop=32, pad=4, warmup=0.25,
@@ -111,6 +112,8 @@ def quick_photos() -> Preset:
     """A short run on photographs, 128-pixel crops: one cycle, label smoothing, crops of a third of the area and more.
 
     resnets train imagenette --preset quick-photos --architecture resnet18 --crop 128 --epochs 5 --out runs/imagenette
+
+    25.10 % error on ten classes of ImageNet's photographs, from scratch: docs/runs.
     """
     return Preset(
         "quick-photos", "resnet18", 5, 64, 0.1, "one-cycle", crop=128, pad=None, warmup=0.25,
