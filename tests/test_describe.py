@@ -71,6 +71,14 @@ def test_an_old_graph_has_one_input(tiny_model, tmp_path):
     assert (facts["opset"], facts["ir_version"]) == (7, 3)
 
 
+def test_a_file_without_a_card_is_said_to_run_only_where_it_does(tiny_model, tmp_path):
+    arrays = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} '
+    (tmp_path / "m.safetensors").write_bytes(len(arrays).to_bytes(8, "little") + arrays + bytes(4))
+    assert "cannot be run" in page(describe(str(tmp_path / "m.safetensors")))
+    with pytest.raises(ResNetsError, match="card"):
+        files.runnable(tmp_path / "m.safetensors")
+
+
 def test_a_damaged_file_is_not_described(tiny_model, tmp_path):
     data = bytearray(tiny_model.read_bytes())
     data[-1] ^= 1

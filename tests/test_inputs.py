@@ -4,7 +4,7 @@ import os
 import pytest
 
 from resnets.errors import ResNetsError
-from resnets.inputs import Passed, expand, from_stream
+from resnets.inputs import Passed, counted, expand, from_stream, passed_over
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_folder_is_walked_in_byte_order_by_suffix_in_any_case(folder):
     names = [os.path.relpath(path, folder) for path in found]
     assert names == ["a-b.png", "a/deep/y.webp", "a/z.jpeg", "b.JPG", "é.gif"]
     assert names == sorted(names, key=os.fsencode)
-    assert passed.others == 2  # notes.txt and a/.hidden.jpg
+    assert passed.others == {".txt": 1, "hidden": 1}  # notes.txt and a/.hidden.jpg
 
 
 def test_files_are_taken_as_named_there_or_not(folder):
@@ -44,6 +44,23 @@ def test_patterns(folder):
     assert list(expand(["no*.jpg"], Passed())) == ["no*.jpg"]  # nothing matches: a row with its error
     (folder / "odd[1].jpg").touch()
     assert list(expand(["odd[1].jpg"], Passed())) == ["odd[1].jpg"]
+
+
+def test_what_was_passed_over_is_told_by_its_suffix():
+    line = passed_over({".txt": 1, ".heic": 1200, "": 1})
+    assert line == ("passed over, no images by their suffix: 1,202 files (.heic 1,200, without suffix 1, .txt 1)")
+    assert passed_over({"hidden": 1}) == "passed over, no images by their suffix, or hidden: 1 file (hidden 1)"
+    assert "\x1b" not in counted({".\x1b[31m": 1})
+
+
+def test_an_argument_that_names_nothing_says_why(folder):
+    passed = Passed()
+    assert list(expand(["no*.jpg", "", "b.JPG", "*.JPG"], passed)) == ["no*.jpg", "", "b.JPG", "b.JPG"]
+    assert passed.reasons == {"no*.jpg": "No file matches the pattern.", "": "The name is empty."}
+    for data, is_neither in ((b"\0\1\2", True), (b"\xff\xd8\xff\0", False), (b"BM" + b"\0" * 20, False), (b"a", False)):
+        passed = Passed()
+        assert len(list(expand(["-"], passed, io.BytesIO(data)))) == 1
+        assert ("-" in passed.reasons) == is_neither
 
 
 def test_empty_folders_are_remembered(tmp_path):
@@ -63,7 +80,7 @@ def test_a_link_to_itself_costs_nothing_but_itself(folder):
     passed = Passed()
     found = [os.path.relpath(path, folder) for path in expand([str(folder)], passed)]
     assert found == ["a-b.png", "a/deep/y.webp", "a/self.jpg", "a/z.jpeg", "b.JPG", "é.gif"]
-    assert passed.others == 3
+    assert passed.others == {".txt": 1, "hidden": 1, "": 1}
 
 
 def test_folders_may_be_nested_deeper_than_python_calls_itself(tmp_path):
@@ -147,6 +164,10 @@ def test_a_stream_that_cannot_be_read_is_one_error(tmp_path):
         (b"a.jpg\nb\n\nc d.png\r\n", ["a.jpg", "b", "c d.png"]),
         (b"BMW/a very long path to a photograph.jpg\nb.jpg\n", ["BMW/a very long path to a photograph.jpg", "b.jpg"]),
         (b"\xff.jpg\n", ["\udcff.jpg"]),
+        (b"a.jpg\0b c.jpg\0", ["a.jpg", "b c.jpg"]),  # find -print0
+        (b"a.jpg\0", ["a.jpg"]),
+        (b"./a long path to a photograph.jpg\0b\n.jpg\0", ["./a long path to a photograph.jpg", "b\n.jpg"]),
+        (b"BMW/a very long path to a photograph.jpg\0b.jpg", ["BMW/a very long path to a photograph.jpg", "b.jpg"]),
     ],
 )
 def test_a_list_on_stdin(data, paths):

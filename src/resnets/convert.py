@@ -171,6 +171,7 @@ def _photographs(recipe: Recipe) -> list[Batch]:
 def recard(model: str | Path, out: Path, **changes: Any) -> Card:
     """Write a copy of a model file with its card changed as `amend` says; returns the new card."""
     source = files.resolve(model)
+    form = files.format_of(source)
     if source.suffix.lower() != out.suffix.lower():
         raise ResNetsError(f"{out} has another suffix than {source}.", "Use `resnets convert` for another format.")
     refuse_same(source, out)
@@ -178,7 +179,6 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
         raise ResNetsError(
             "Nothing is to be changed.", "Give --labels, --recipe, --size, --crop, --temperature or --licence."
         )
-    form = files.format_of(source)
     data = files.contents(source)
     card = amend(form.read(data, str(source)).card, **changes)
     write_whole(out, form.with_card(data, str(source), card))

@@ -16,6 +16,10 @@ from resnets.weights import files
 from resnets.weights.scan import scan
 
 Facts = dict[str, Any]
+NO_CARD = {
+    ".onnx": "(no card: a foreign model, which runs as it is)",
+    ".safetensors": "(no card: arrays alone, of which no one knows the network; it cannot be run)",
+}
 
 
 def architectures(pattern: str = "*") -> list[Facts]:
@@ -152,7 +156,7 @@ def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
     card: Facts = facts.get("card") or {}
     if "file" in facts:
         yield "file", f"{facts['file']}, {facts['bytes']:,} bytes"
-        yield "name", card.get("name", "") if card else "(no card: a foreign model, which runs as it is)"
+        yield "name", card.get("name", "") if card else NO_CARD[Path(facts["file"]).suffix.lower()]
     yield "architecture", facts.get("architecture") or ("not in the catalog" if card.get("architecture") else "")
     if "depth" in facts:
         yield "depth", f"{facts['depth']} layers"
@@ -168,7 +172,8 @@ def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "md5", facts.get("md5", "")
     yield "sha256", facts.get("sha256", "")
     for name, value in facts.get("fields", {}).items():
-        yield name, _words(value)
+        if name not in facts:
+            yield name, _words(value)
 
 
 def _words(value: Any) -> str:

@@ -31,6 +31,11 @@ def ranks(logits: NDArray[Any], labels: ArrayLike) -> NDArray[np.int64]:
     return rank
 
 
+def says_top5(classes: int) -> bool:
+    """Whether a top-5 error says anything: among five classes or fewer every answer is among the first five."""
+    return classes > 5
+
+
 def wilson(wrong: int, images: int) -> tuple[float, float]:
     """The 95 % interval of an error rate, in percent (Wilson 1927, eq. 4): right for small counts and near 0 too."""
     if not images:

@@ -5,26 +5,43 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain, some
 from resnets.images import FORMATS, MAX_BYTES, SUFFIXES
 
+KINDS = ", ".join(kind for _, kind, _, _ in FORMATS)
 Identity = tuple[int, int]  # device and number of a folder
 SNIFF = 16  # bytes that tell an image from a list
+HIDDEN = "hidden"  # stands among the suffixes, which have a dot
 
 
 @dataclass
 class Passed:
     """What a walk over folders did not take: to be told when all is done."""
 
-    others: int = 0  # files that are no images by their suffix, or hidden
+    others: Counter[str] = field(default_factory=Counter)  # suffix → files that are no images by it, or HIDDEN
     empty: tuple[str, ...] = ()  # folders without any image
     unread: tuple[str, ...] = ()  # folders that could not be listed
+    reasons: dict[str, str] = field(default_factory=dict)  # argument → why it names no image
+
+
+def counted(others: Mapping[str, int]) -> str:
+    """How many files of which suffixes, for people: `3 files (.heic 2, .txt 1)`."""
+    count = sum(others.values())
+    kinds = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
+    listing = some([f"{plain(suffix) or 'without suffix'} {files:,}" for suffix, files in kinds])
+    return f"{count:,} file{'s' * (count != 1)} ({listing})"
+
+
+def passed_over(others: Mapping[str, int]) -> str:
+    """The line that tells of files in folders that were not taken for images."""
+    return f"passed over, no images by their suffix{', or hidden' * (HIDDEN in others)}: {counted(others)}"
 
 
 def expand(arguments: Sequence[str], passed: Passed, stdin: BinaryIO | None = None) -> Iterator[str | bytes]:
@@ -46,11 +63,21 @@ def expand(arguments: Sequence[str], passed: Passed, stdin: BinaryIO | None = No
 def _expand(arguments: Sequence[str], passed: Passed, stdin: BinaryIO | None) -> Iterator[str | bytes]:
     for argument in arguments:
         if argument == "-":
-            yield from from_stream(stdin or sys.stdin.buffer)
+            for item in from_stream(stdin or sys.stdin.buffer):
+                if isinstance(item, bytes) and _kind(item) is None:
+                    passed.reasons["-"] = (
+                        f"Standard input is neither an image ({KINDS}) nor a list of paths, one a line."
+                    )
+                yield item
         elif not os.path.lexists(argument) and glob.has_magic(argument):
-            for match in _matches(argument) or [argument]:
+            matches = _matches(argument)
+            if not matches:
+                passed.reasons[argument] = "No file matches the pattern."
+            for match in matches or [argument]:
                 yield from _of(match, passed)
         else:
+            if not argument:
+                passed.reasons[argument] = "The name is empty."
             yield from _of(argument, passed)
 
 
@@ -115,8 +142,12 @@ def walk(folder: str, passed: Passed, above: frozenset[Identity] = frozenset()) 
         for entry, goes_deeper in reversed(found):
             if is_image(entry) or (goes_deeper and not entry.startswith(".")):
                 todo.append((path, entry, goes_deeper, above | {here}))
-            else:
-                passed.others += not goes_deeper
+            elif not goes_deeper:
+                passed.others[_suffix(entry)] += 1
+
+
+def _suffix(name: str) -> str:
+    return HIDDEN if name.startswith(".") else os.path.splitext(name)[1].lower()
 
 
 def identity(folder: str | Path) -> Identity:
@@ -142,6 +173,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def from_stream(stream: BinaryIO) -> Iterator[str | bytes]:
     """The one image on a stream, or the paths listed there, one a line, each as soon as it arrives.
 
+    Paths may be separated by zero bytes too, as `find -print0` writes them. What is neither is given as bytes.
+
     Raises ResNetsError where the stream cannot be read.
     """
     try:
@@ -161,8 +194,13 @@ def _items(stream: BinaryIO) -> Iterator[str | bytes]:
             break
         head += more
     # BMP's mark, `BM`, may begin a path too; but its header holds zero bytes, which no path does.
-    if b"\0" in head or any(magic.match(head) for magic, kind, _, _ in FORMATS if kind != "BMP"):
+    if _kind(head) not in (None, "BMP") or (b"\0" in head and (_kind(head) or not _ZEROS.fullmatch(head))):
         yield head + stream.read(MAX_BYTES)
+        return
+    if b"\n" not in head:
+        head += stream.readline()
+    if b"\0" in head:
+        yield from (os.fsdecode(path) for path in (head + stream.read()).split(b"\0") if path)
         return
     while b"\n" in head or (more := stream.readline()):
         if b"\n" in head:
@@ -173,6 +211,14 @@ def _items(stream: BinaryIO) -> Iterator[str | bytes]:
             yield os.fsdecode(line.strip(b"\r\n"))
     if head:
         yield os.fsdecode(head)
+
+
+# The beginning of a list that zero bytes separate: names, which have no control characters in them.
+_ZEROS = re.compile(rb"[^\0-\x1f]+(\0[^\0-\x1f]+)*\0?")
+
+
+def _kind(head: bytes) -> str | None:
+    return next((kind for magic, kind, _, _ in FORMATS if magic.match(head)), None)
 
 
 def _there(stream: BinaryIO, most: int) -> bytes:

@@ -1,7 +1,7 @@
 import pytest
 
 from resnets.card import Card, Label
-from resnets.cli.measure import labelled, split_of
+from resnets.cli.measure import labelled, split_of, text
 from resnets.errors import ResNetsError
 
 
@@ -45,3 +45,18 @@ def test_fewer_folders_than_classes_are_told(photo_data, capsys):
     assert "no folder for 1 of the model's 4 classes: zebra" in capsys.readouterr().err
     labelled(photo_data, Card("four", None, labels), quiet=True)
     assert capsys.readouterr().err == ""
+
+
+def test_top5_is_told_where_it_says_something():
+    found = {"name": "m", "data": "d", "images": 9, "crops": 1, "crop": 32, "recipe": "cifar"}
+    found |= {f"top{k}_{what}": value for k in (1, 5) for what, value in (("error", 1.0), ("interval", [0.0, 2.0]))}
+    assert "top-5 error" in text(found, 6)
+    assert "top-5" not in text(found, 5)
+
+
+def test_files_that_are_no_images_are_told_by_their_suffix(tmp_path, capsys):
+    for name in ("cat/1.jpg", "cat/2.heic", "dog/3.jpg", "dog/4.HEIC"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    labelled(tmp_path, Card("two", None, (Label("cat", "cat"), Label("dog", "dog"))))
+    assert capsys.readouterr().err == "passed over, no images by their suffix: 2 files (.heic 2)\n"

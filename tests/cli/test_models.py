@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from resnets import card
 from resnets.cli.main import run
+from resnets.cli.results import RECIPES
 from resnets.weights.files import load
 
 
@@ -51,14 +53,18 @@ def test_create_takes_classes_from_labels(tmp_path, capsys):
         ("convert TINY m.onnx --recipe keras", "No recipe is called 'keras'"),
         ("show missing.onnx", "no file missing.onnx"),
         ("list vgg*", "No architecture's name matches"),
+        ("card set CAT m.onnx --crop 32", "the suffix .jpg, which is not a format of models"),
         ("card set TINY m.onnx", "Nothing is to be changed"),
         ("card set TINY m.onnx --temperature 0", "has no meaning"),
         ("card set TINY m.onnx --crop 99", "a crop of 99 does not fit into a size of 32"),
     ],
 )
-def test_misuse_is_two_sentences_and_writes_nothing(command, message, tiny_model, tmp_path, monkeypatch, capsys):
+def test_misuse_is_two_sentences_and_writes_nothing(
+    command, message, tiny_model, photos, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    assert run([str(tiny_model) if word == "TINY" else word for word in command.split()]) == 2
+    files = {"TINY": str(tiny_model), "CAT": str(photos["cat"])}
+    assert run([files.get(word, word) for word in command.split()]) == 2
     said = capsys.readouterr()
     assert message in said.err
     assert said.out == ""
@@ -87,10 +93,22 @@ def test_an_architecture_is_shown_by_name(capsys):
     assert run(["show", "resnet50-v2", "--layers"]) == 0
     text = capsys.readouterr().out
     assert "preact-bottleneck" in text
+    assert text.count("\nclasses ") == 1
     assert "layer4.2.conv3" in text
 
 
-@pytest.mark.parametrize("verb", ["create", "convert", "list", "show", "card set"])
+@pytest.mark.parametrize("verb", ["create", "convert", "list", "show", "card", "card set"])
 def test_every_verb_has_an_example(verb, capsys):
     assert run([*verb.split(), "--help"]) == 0
     assert f"resnets {verb} " in capsys.readouterr().out
+
+
+def test_help_names_the_recipes_and_is_not_cut_off(capsys):
+    *first, last = card.RECIPES
+    assert f"{', '.join(first)} or {last}" == RECIPES
+    for verb in ("convert", "card set", "classify", "evaluate"):
+        assert run([*verb.split(), "--help"]) == 0
+        text = " ".join(capsys.readouterr().out.split()).replace("zoo- ", "zoo-")
+        assert f"How pixels are prepared: {RECIPES}." in text
+    assert run(["card", "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.replace("ARGS]...", "")

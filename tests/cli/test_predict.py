@@ -49,7 +49,7 @@ def test_jsonl_has_one_object_an_input_in_order_and_nothing_else(folder, tiny_mo
     assert {p["label"] for p in good} == {"cat", "coffee", "rocket"}  # --top is clamped to the classes
     assert set(good[0]) == {"index", "id", "label", "probability"}
     assert sum(p["probability"] for p in good) == pytest.approx(1)
-    assert b"files passed over, no images by their suffix: 1\n" in done.stderr
+    assert b"passed over, no images by their suffix: 1 file (.txt 1)\n" in done.stderr
     assert b"4 of 8 images could not be read" in done.stderr
 
 
@@ -91,6 +91,15 @@ def test_below_the_threshold_the_answer_is_unknown(photos, tiny_model):
     assert 0.3 < prediction["probability"] < 1
 
 
+def test_the_reason_is_the_arguments_own(photos, tiny_model, tmp_path):
+    done = run("classify", "im/*.nothing", "", "gone.jpg", "-", "-m", tiny_model, "--format", "jsonl", stdin=b"\0\1\2")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    reasons = ["No file matches the pattern.", "The name is empty.", "There is no such file."]
+    assert [row["error"] for row in rows[:3]] == reasons
+    assert rows[3]["error"].endswith("nor a list of paths, one a line.")
+    assert [row["file"] for row in rows] == ["im/*.nothing", "", "gone.jpg", "-"]
+
+
 def test_stdin_is_an_image_or_a_list(photos, tiny_model):
     image = run("classify", "-", "-m", tiny_model, "--format", "jsonl", stdin=photos["cat"].read_bytes())
     assert json.loads(image.stdout)["file"] == "-"
@@ -117,7 +126,7 @@ def test_nothing_to_do_is_misuse(tmp_path, tiny_model, photos):
     (tmp_path / "notes.txt").touch()
     done = run("classify", tmp_path, "-m", tiny_model, "--format", "csv")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.decode().startswith(f"error: There are no images in {tmp_path} (1 other files).\n")
+    assert done.stderr.decode().startswith(f"error: There are no images in {tmp_path}, only 1 file (.txt 1).\n")
     assert run("classify").returncode == 2
     assert run("classify", "https://example.org/cat.jpg", "-m", tiny_model).returncode == 2
     assert run("classify", photos["cat"], "-m", tiny_model, "--crops", 10, "--flip").returncode == 2
@@ -241,6 +250,7 @@ def test_evaluate_takes_the_folder_itself_as_well(measured, tiny_model, tmp_path
     root, done = measured
     again = run("evaluate", root / "val", "-m", tiny_model, "--json", tmp_path / "r.json", "--quiet", "--flip")
     assert "top-1 error" in again.stdout.decode()
+    assert "top-5" not in again.stdout.decode(), "of three classes"
     assert "12 images, the centre crop and its mirror image of 32, recipe resnets 32/32\n" in again.stdout.decode()
     found = json.loads((tmp_path / "r.json").read_text())
     assert (found["crops"], found["data"]) == (2, json.loads(done.stdout)["data"])

@@ -24,7 +24,7 @@ def test_classes_and_files_are_in_byte_order(tmp_path: Path) -> None:
     assert split.classes == ("Z", "a", "b", "é")
     assert split.files == ("Z/q.jpeg", "a/deep/y.webp", "a/x.png", "b/10.JPG", "b/2.jpg", "é/1.bmp")
     assert split.targets.tolist() == [0, 1, 1, 2, 2, 3]
-    assert split.ignored == 1
+    assert split.ignored == ((".txt", 1),)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_hidden_or_goes_round_is_no_image_of_a_class(tmp_path: Path) -> 
     split = folders.read_split(tmp_path)
     assert split.classes == ("a", "b")
     assert split.files == ("a/1.jpg", "a/b-c.jpg", "a/b/3.jpg", "a/self.jpg", "b/4.jpg")
-    assert split.ignored == 2  # a/.2.jpg and a/self
+    assert dict(split.ignored) == {"hidden": 1, "": 1}  # a/.2.jpg and a/self
 
 
 def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from resnets.errors import ResNetsError
 from resnets.training.config import Config, from_yaml, to_yaml
-from resnets.training.plan import augmentation, plan
+from resnets.training.plan import augmentation, plan, read_splits
 from resnets.training.presets import PRESETS
 
 
@@ -81,6 +81,17 @@ def test_photographs_are_cut_flipped_and_recoloured(photo_data: Path) -> None:
 def test_few_steps_are_told(photo_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan(photo_data, "quick-cifar", device="cpu", epochs=3, batch=8)
     assert "only 9 steps in all" in capsys.readouterr().err
+
+
+def test_files_passed_over_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train/a/1.jpg", "train/a/2.heic", "val/a/3.jpg", "val/a/4.heic", "val/a/5.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    read_splits(tmp_path, None, 0)
+    assert capsys.readouterr().err == "passed over, no images by their suffix: 3 files (.heic 2, .txt 1)\n"
+    (tmp_path / "train" / "a" / "6.jpg").touch()
+    read_splits(tmp_path / "train", 0.5, 0)  # both halves come from the same folder
+    assert capsys.readouterr().err == "passed over, no images by their suffix: 1 file (.heic 1)\n"
 
 
 def test_names_that_are_no_text_are_refused(photo_data: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from resnets.classify import Classifier
 from resnets.cli.results import show
 from resnets.data.folders import VALIDATION_NAMES, Split, find_validation, is_root, read_split
 from resnets.errors import ResNetsError, plain, some
-from resnets.evaluate import Tally, match
+from resnets.evaluate import Tally, match, says_top5
+from resnets.inputs import passed_over
 
 
 def labelled(data: Path, card: Card, quiet: bool = False) -> tuple[Split, NDArray[np.int64], list[str]]:
@@ -30,7 +31,7 @@ def labelled(data: Path, card: Card, quiet: bool = False) -> tuple[Split, NDArra
     split = read_split(split_of(data))
     numbers, missing = match(split.classes, card.labels, card.name)
     if split.ignored and not quiet:
-        click.echo(f"files passed over, no images by their suffix: {split.ignored:,}", err=True)
+        click.echo(passed_over(dict(split.ignored)), err=True)
     if missing and not quiet:
         count = f"{len(missing):,} of the model's {len(card.labels):,} classes"
         click.echo(plain(f"no folder for {count}: {some(missing)}"), err=True)
@@ -83,23 +84,23 @@ def _percent(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 4)
 
 
-def text(found: dict[str, Any]) -> str:
-    """The result for people, never without its conditions."""
+def text(found: dict[str, Any], classes: int) -> str:
+    """The result of a model of so many classes for people, never without its conditions."""
     crops = {1: "1 crop", 2: "the centre crop and its mirror image"}.get(found["crops"], f"{found['crops']} crops")
     conditions = f"{found['images']:,} images, {crops} of {found['crop']}, recipe {found['recipe']}"
     head = plain(f"{found['name']} on {found['data']}: {conditions}")
     if not found["images"]:
         return head
     rows = []
-    for k in ("top1", "top5"):
+    for k in ("top1", "top5") if says_top5(classes) else ("top1",):
         low, high = found[f"{k}_interval"]
         rows.append(f"  top-{k[-1]} error  {found[f'{k}_error']:6.2f} %   (95 % interval {low:.2f} to {high:.2f})")
     return "\n".join([head, *rows])
 
 
-def report(found: dict[str, Any], json_to: str | None) -> int:
+def report(found: dict[str, Any], json_to: str | None, classes: int) -> int:
     """Print the result, or write it as JSON where `json_to` says; the exit status."""
-    show(found, text(found), json_to)
+    show(found, text(found, classes), json_to)
     images, errors, broken = found["images"], found["errors"], found["not_finite"]
     if errors:
         click.echo(f"{errors:,} of {errors + images:,} images could not be read", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnets.cli.results import JSON, show
+from resnets.cli.results import JSON, RECIPES, show
 from resnets.errors import plain
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 LABELS = click.option(
     "--labels", "labels_from", metavar="LIST|FILE", help="A shipped list's name, or a file of labels."
 )
-RECIPE = click.option(
-    "--recipe", "recipe_name", metavar="NAME", help="How pixels are prepared: resnets, torchvision, ..."
-)
+RECIPE = click.option("--recipe", "recipe_name", metavar="NAME", help=f"How pixels are prepared: {RECIPES}.")
 OPSET = click.option("--opset", type=int, default=13, show_default=True, help="Of an .onnx file, 7 to 26.")
 
 
@@ -144,10 +142,14 @@ def show_command(model: str, layers: bool, json_to: str | None) -> None:
 
 @click.group()
 def card_command() -> None:
-    """Change what a model says about itself, in a copy."""
+    """Change what a model says about itself, in a copy.
+
+    \b
+    resnets card set best.onnx named.onnx --labels classes.txt
+    """
 
 
-@card_command.command("set")
+@card_command.command("set", short_help="Write a copy of a model with another card.")
 @click.argument("model")
 @click.argument("out", type=FILE)
 @LABELS

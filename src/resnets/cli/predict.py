@@ -5,12 +5,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from resnets.cli.results import JSON
+from resnets.cli.results import JSON, RECIPES
 from resnets.errors import ResNetsError, plain
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -28,7 +29,7 @@ def _model_options(command: C) -> C:
         click.option(
             "--labels", help="Label list: imagenet-1k, cifar10, cifar100, or a file. Default: the model's own."
         ),
-        click.option("--recipe", help="How pixels are prepared: resnets, torchvision, ... Default: the model's own."),
+        click.option("--recipe", help=f"How pixels are prepared: {RECIPES}. Default: the model's own."),
         click.option("-m", "--model", help="A bundled model's name, or a file. Default: the bundled model."),
     ):
         command = option(command)
@@ -64,7 +65,8 @@ def classify_command(
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
     colour = output == "-" and stdout_has_colour()
     with _sink(output, classifier, crops, top, threshold, form) as sink, job.begin(sink):
-        for row in classifier.run(sink.rest(job.items), crops=crops, at_once="-" in images):
+        for found in classifier.run(sink.rest(job.items), crops=crops, at_once="-" in images):
+            row = job.explained(found)
             predictions = below(classifier.predictions(row.logits, top), threshold) if row.error is None else []
             header = "" if job.done else HEADERS[form]
             sink.add(row.item, encoded(header + FORMATS[form](row, predictions, colour), form), row.error is not None)
@@ -133,6 +135,11 @@ class _Job:
         with Progress("classify", None, quiet=self.quiet, done=self.done) as self.progress:
             yield
 
+    def explained(self, row: Any) -> Any:
+        """The row, with the reason that its argument gave where that is better than the decoder's."""
+        reason = self.passed.reasons.get(row.file)
+        return row if row.error is None or reason is None else replace(row, error=reason)
+
     def count(self, error: str | None) -> None:
         self.done += 1
         self.errors += error is not None
@@ -141,15 +148,19 @@ class _Job:
     def finish(self) -> None:
         """Raises ResNetsError where there was nothing to do at all."""
         if not self.done:
+            from resnets.inputs import counted
+
             where = f" in {', '.join(self.passed.empty)}" if self.passed.empty else ""
-            others = f" ({self.passed.others:,} other files)" if self.passed.others else ""
+            others = f", only {counted(self.passed.others)}" if self.passed.others else ""
             raise ResNetsError(f"There are no images{where}{others}.", "Name image files, or folders that hold some.")
 
     def report(self, quiet: bool) -> int:
         """Tell what was passed over, and return the exit status."""
         if not quiet:
             if self.passed.others:
-                click.echo(f"files passed over, no images by their suffix: {self.passed.others:,}", err=True)
+                from resnets.inputs import passed_over
+
+                click.echo(passed_over(self.passed.others), err=True)
             for folder in self.passed.empty:
                 click.echo(plain(f"no images in {folder}"), err=True)
         if self.errors:
@@ -219,4 +230,5 @@ def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: An
             if not row.outputs:
                 click.echo(plain(f"{row.file}: {row.error}"), err=True)
             progress.advance()
-    return measure.report(measure.result(tally, classifier, crops, split.root, missing), json_to)
+    found = measure.result(tally, classifier, crops, split.root, missing)
+    return measure.report(found, json_to, len(classifier.card.labels))

@@ -17,6 +17,8 @@ def _placed(_: click.Context, __: click.Parameter, target: str | None) -> str | 
     return target
 
 
+RECIPES = "resnets, torchvision, zoo-readme or cifar"  # card.RECIPES, which is not imported to print a help text
+
 JSON = click.option(
     "--json", "json_to", metavar="FILE", callback=_placed, help="Write the result as JSON; - is stdout, without text."
 )

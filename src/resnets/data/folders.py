@@ -20,14 +20,14 @@ VALIDATION_NAMES = ("val", "valid", "validation", "test")
 class Split:
     """Images of one split. `files` are relative to `root`; `targets[i]` is the index of file i's class in `classes`.
 
-    `ignored` counts the files that are no images by their suffix, or hidden.
+    `ignored`: (suffix, files) of what is no image by its suffix, or hidden.
     """
 
     root: Path
     classes: tuple[str, ...]
     files: tuple[str, ...]
     targets: NDArray[np.int64]
-    ignored: int = 0
+    ignored: tuple[tuple[str, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -65,7 +65,7 @@ def read_split(root: Path) -> Split:
         raise ResNetsError(f"These folders cannot be read: {some(passed.unread)}.", "Mend their permissions.")
     if empty:
         raise ResNetsError(f"No images in {some(empty)} of {root}.", "Add images, or remove the folders.")
-    return Split(root, tuple(names), tuple(files), np.array(targets, np.int64), passed.others)
+    return Split(root, tuple(names), tuple(files), np.array(targets, np.int64), tuple(passed.others.items()))
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:
@@ -172,13 +172,6 @@ def _cut(split: Split, share: float, seed: int) -> tuple[Split, Split]:
 def _subset(split: Split, keep: NDArray[np.bool_]) -> Split:
     files = tuple(f for f, kept in zip(split.files, keep, strict=True) if kept)
     return Split(split.root, split.classes, files, split.targets[keep], split.ignored)
-
-
-def without(split: Split, bad: Sequence[int]) -> Split:
-    """The split less the images at those positions."""
-    keep = np.ones(len(split), bool)
-    keep[list(bad)] = False
-    return _subset(split, keep)
 
 
 def fingerprint(split: Split) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from resnets.data.batches import Batch, batches_per_epoch, training_batches, validation_batches
 from resnets.data.pictures import Pictures, refuse_many, report_bad
 from resnets.errors import ResNetsError
-from resnets.evaluate import Tally
+from resnets.evaluate import Tally, says_top5
 from resnets.images import normalise
 from resnets.progress import Progress, duration
 from resnets.training import checkpoint, outputs
@@ -207,10 +207,11 @@ def close_epoch(run: Run, tally: Tally) -> None:
 
 def _line(row: dict[str, float], run: Run) -> str:
     best = "; the best so far" if run.state.best_epoch == run.state.epoch else ""
+    top5 = f" (top-5 {row['val_top5_error']:.2f} %)" if says_top5(len(run.config.classes)) else ""
     return (
         f"epoch {row['epoch']}/{run.config.preset.epochs}: loss {row['train_loss']:.3f}, "
-        f"train error {row['train_top1_error']:.2f} %, validation error {row['val_top1_error']:.2f} % (top-5 "
-        f"{row['val_top5_error']:.2f} %), {row['images_per_second']:,.0f} images/s, "
+        f"train error {row['train_top1_error']:.2f} %, validation error {row['val_top1_error']:.2f} %{top5}, "
+        f"{row['images_per_second']:,.0f} images/s, "
         f"{row['data_wait']:.1%} waiting for data{_left(row, run)}{best}"
     )
 

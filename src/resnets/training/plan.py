@@ -1,6 +1,7 @@
 """What to train on what, settled before any work: the splits, the settings, the augmentation, the decoded images."""
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from resnets.data.folders import Split, fingerprint, read_training
 from resnets.data.pictures import Pictures, read_pictures
 from resnets.errors import ResNetsError
 from resnets.images import decode, prepare
+from resnets.inputs import passed_over
 from resnets.parallel import cores
 from resnets.training.config import Config, data_fingerprint, machine, recipe_for, settle_device, settle_precision
 from resnets.training.presets import Preset, preset_named
@@ -26,9 +28,9 @@ FEW = 500  # steps
 def read_splits(data: Path, val_split: float | None, seed: int, *, quiet: bool = False) -> tuple[Splits, str]:
     """((training, validation), their fingerprint). No image is opened."""
     splits = read_training(data, val_split, seed)
-    ignored = splits[0].ignored + (splits[1].ignored if val_split is None else 0)
+    ignored = Counter(dict(splits[0].ignored)) + Counter(dict(splits[1].ignored if val_split is None else ()))
     if ignored and not quiet:
-        print(f"files passed over, no images by their suffix: {ignored:,}", file=sys.stderr)
+        print(passed_over(ignored), file=sys.stderr)
     return splits, data_fingerprint(*(fingerprint(split) for split in splits))
 
 
