@@ -24,6 +24,20 @@ def test_only_basic_v1_networks_share_a_row():
     assert {name for name, first in rows.items() if name != first} == {"resnet18-v1", "resnet34-v1"}
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("ResNet50", "Did you mean 'resnet50'?"),
+        ("resnet19", "Did you mean 'resnet18' or 'resnet18d'?"),
+        ("vgg16", "Run `resnets list` for the names."),
+    ],
+)
+def test_few_names_are_offered_and_one_that_differs_in_case_alone(name, remedy):
+    with pytest.raises(ResNetsError) as caught:
+        catalog.find(name)
+    assert caught.value.remedy == remedy
+
+
 def test_an_unknown_name_gets_the_nearest_ones():
     with pytest.raises(ResNetsError, match="Did you mean 'resnet50'"):
         catalog.find("resnet5O")

@@ -35,6 +35,15 @@ def test_every_run_is_a_line_of_the_chart(tmp_path: Path) -> None:
         assert colours(two) > colours(one) > 0
 
 
+def test_a_chart_is_called_png(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", [60])
+    for name in ("x.jpg", "x"):
+        with pytest.raises(ResNetsError, match="is a PNG image"):
+            convergence([run], tmp_path / name)
+        assert not (tmp_path / name).exists()
+    convergence([run], tmp_path / "x.PNG")
+
+
 def test_columns_are_numbers(tmp_path: Path) -> None:
     assert read_results(write(tmp_path / "run", [60, 40]))["val_top1_error"] == [60, 40]
 

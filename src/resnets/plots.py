@@ -32,7 +32,14 @@ def drawable() -> bool:
 
 
 def convergence(runs: Sequence[Path], out: Path) -> None:
-    """Errors, loss and learning rate by epoch, one colour a run: training dashed, validation solid."""
+    """Errors, loss and learning rate by epoch, one colour a run: training dashed, validation solid.
+
+    Raises ResNetsError, before anything is drawn, where `out` is not called .png.
+    """
+    if out.suffix.lower() != ".png":
+        raise ResNetsError(
+            f"A chart is a PNG image, and {out} is not called so.", "Give a file name that ends in .png."
+        )
     if not drawable():
         raise ResNetsError(f"No chart can be drawn: {MISSING}.", "Install it, then run the same command again.")
     import matplotlib

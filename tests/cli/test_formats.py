@@ -1,5 +1,5 @@
 from resnets.classify import Prediction, Row
-from resnets.cli.formats import BAR, bar, below, plain, table
+from resnets.cli.formats import BAR, Unknown, as_csv, bar, below, jsonl, plain, table
 
 ROW = Row(0, "a.jpg")
 TWO = [Prediction(1, "n1", "cat", 0.75), Prediction(0, "n0", "dog", 0.25)]
@@ -24,4 +24,11 @@ def test_letters_of_all_languages_are_plain_and_controls_are_not():
 
 def test_the_threshold_itself_is_known():
     assert below(TWO, 0.75) == TWO
-    assert below(TWO, 0.76) == [Prediction(None, None, "unknown", 0.75)]
+    assert below(TWO, 0.76) == [Unknown(None, None, "unknown", 0.75, "cat", 0.76)]
+
+
+def test_people_are_told_what_the_unknown_is_nearest_to_and_programs_get_what_they_got():
+    unknown, plain_one = below(TWO, 0.9), [Prediction(None, None, "unknown", 0.75)]
+    assert table(ROW, unknown).strip() == "unknown (below 90 %; nearest: cat 75.0 %)  a.jpg"
+    assert jsonl(ROW, unknown) == jsonl(ROW, plain_one)
+    assert as_csv(ROW, unknown) == as_csv(ROW, plain_one) == "a.jpg,,1,,,unknown,0.75\n"

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from resnets.classify import Prediction, Row
 from resnets.errors import plain
@@ -13,6 +14,20 @@ from resnets.errors import plain
 BAR = 20  # characters of a probability of 100 %
 EIGHTHS = " ▏▎▍▌▋▊▉"
 UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Unknown(Prediction):
+    """The answer below the threshold; its `probability` is that of `nearest`, the most probable label."""
+
+    nearest: str
+    threshold: float
+
+    @property
+    def reason(self) -> str:
+        """For people, so that no one takes the probability for that of being unknown."""
+        return f"{self.label} (below {100 * self.threshold:g} %; nearest: {self.nearest} {share(self).strip()})"
+
 
 Format = Callable[[Row, list[Prediction], bool], str]
 
@@ -22,6 +37,8 @@ def table(row: Row, predictions: list[Prediction], colour: bool = False) -> str:
     file = plain(row.file)
     if row.error is not None:
         return f"{file}\n  {styled('31', 'error', colour)}  {plain(row.error)}\n\n"
+    if len(predictions) == 1 and isinstance(predictions[0], Unknown):
+        return f"{'':7}  {plain(predictions[0].reason)}  {styled('2', file, colour)}\n"
     if len(predictions) == 1:
         return f"{share(predictions[0])}  {plain(predictions[0].label)}  {styled('2', file, colour)}\n"
     lines = [f"  {share(p)}  {bar(p.probability)}  {plain(p.label)}" for p in predictions]
@@ -84,4 +101,4 @@ def below(predictions: list[Prediction], threshold: float) -> list[Prediction]:
     """`unknown` in place of predictions of which the best is less probable than `threshold`."""
     if not predictions or predictions[0].probability >= threshold:
         return predictions
-    return [Prediction(None, None, UNKNOWN, predictions[0].probability)]
+    return [Unknown(None, None, UNKNOWN, predictions[0].probability, predictions[0].label, threshold)]
