@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "data": "errors images inputs parallel progress",
     "plots": "errors files",
     "models": "catalog errors initialise network weights weights.model",
-    "training": "card catalog data errors evaluate files images models parallel plots progress values weights"
+    "training": "card catalog data errors evaluate files images inputs models parallel plots progress values weights"
     " weights.model",
     "cli": "card catalog classify convert data describe errors evaluate files images initialise inputs labels network"
     " parts plots progress training weights",
