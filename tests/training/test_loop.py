@@ -4,11 +4,11 @@ import csv
 from pathlib import Path
 
 import pytest
-import yaml
 
 torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
+import yaml  # noqa: E402
 
 from resnets import plots  # noqa: E402
 from resnets.catalog import find  # noqa: E402
