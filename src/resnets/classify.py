@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -146,16 +147,17 @@ class Classifier:
         # One image gets all cores; of many, each core has its own. On a stream an image is alone, and a path is not.
         single = isinstance(head[0], bytes) if at_once else len(head) == 1
         lanes, threads = (1, self.threads) if single else (self.threads, 1)
-        session = self._session(threads, wanted)
+        # It opens while the first images are decoded: most of a cold start. What it raises is raised to the workers.
+        threading.Thread(target=self._begin, args=(threads, wanted), daemon=True).start()
         batch = 1 if at_once else max(1, min(MOST, BATCH_PIXELS // recipe.crop**2) // crops)
 
         def answer(first: int, chunk: list[Any]) -> list[Row]:
-            return self._answer(session, recipe, crops, wanted, first, chunk)
+            return self._answer(threads, recipe, crops, wanted, first, chunk)
 
         yield from in_order(answer, _chain(head, source), lanes, batch)
 
     def _answer(
-        self, session: Network, recipe: Recipe, crops: int, wanted: tuple[str, ...], first: int, chunk: list[Any]
+        self, threads: int, recipe: Recipe, crops: int, wanted: tuple[str, ...], first: int, chunk: list[Any]
     ) -> list[Row]:
         """Decode, prepare and run a few items together; the bad ones are left out of the batch."""
         prepared: list[NDArray[np.uint8]] = []
@@ -167,6 +169,7 @@ class Classifier:
             except ImageError as error:
                 reasons.append(error.problem)
         found: dict[str, Floats] = {}
+        session = self._session(threads, wanted)
         if prepared:
             pixels = prepared[0] if len(prepared) == 1 else np.concatenate(prepared)
             answers = session.run(normalise(pixels, recipe), wanted)
@@ -241,6 +244,10 @@ class Classifier:
         if stamp != self._stamp:
             raise ResNetsError(f"{self.path} was replaced after it had been opened.", "Open the new model by itself.")
         return data
+
+    def _begin(self, threads: int, outputs: tuple[str, ...]) -> None:
+        with suppress(ResNetsError):
+            self._session(threads, outputs)
 
     def _session(self, threads: int, outputs: tuple[str, ...]) -> Network:
         added = tuple(name for name in outputs if name != "logits")
