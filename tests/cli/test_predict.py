@@ -50,7 +50,7 @@ def test_jsonl_has_one_object_an_input_in_order_and_nothing_else(folder, tiny_mo
     assert set(good[0]) == {"index", "id", "label", "probability"}
     assert sum(p["probability"] for p in good) == pytest.approx(1)
     assert b"passed over, no images by their suffix: 1 file (.txt 1)\n" in done.stderr
-    assert b"4 of 8 images could not be read" in done.stderr
+    assert b"4 of 8 images have an error in the place of an answer" in done.stderr
 
 
 def test_csv_has_a_line_a_prediction(folder, tiny_model):

@@ -18,5 +18,5 @@ def test_top5_error_is_told_where_it_says_something(classes: int, told: bool) ->
     run = SimpleNamespace(config=config, state=SimpleNamespace(best_epoch=1, epoch=1))
     row = defaultdict(float, val_top1_error=12.5)
     line = _line(row, cast(Any, run))
-    assert ("validation error 12.50 % (top-5 0.00 %), 0 images/s" in line) == told
-    assert ("validation error 12.50 %, 0 images/s" in line) == (not told)
+    assert ("val error 12.50 % (top-5 0.00 %), 0 images/s" in line) == told
+    assert ("val error 12.50 %, 0 images/s" in line) == (not told)

@@ -164,7 +164,7 @@ class _Job:
             for folder in self.passed.empty:
                 click.echo(plain(f"no images in {folder}"), err=True)
         if self.errors:
-            click.echo(f"{self.errors:,} of {self.done:,} images could not be read", err=True)
+            click.echo(f"{self.errors:,} of {self.done:,} images have an error in the place of an answer", err=True)
         return 1 if self.errors else 0
 
 

@@ -19,6 +19,8 @@ class Engine:
         self.config, preset = config, config.preset
         self.device = torch.device(config.device)
         self.dtype = PRECISIONS[config.precision]
+        if self.device.type == "cuda":  # shapes are fixed but for crops that grow, and no promise of bits is made there
+            torch.backends.cudnn.benchmark = True
         self.network = self._place(initialised(config.architecture, config.seed))
         self.average = copy.deepcopy(self.network).eval() if preset.ema else None
         # Listed once: copying a state dict into a network leaves its tensors where they are.
@@ -74,7 +76,8 @@ class Engine:
         """Float32 logits [n, classes] of the measured network; `exact` computes in float32 as the saved file will."""
         network = self.measured.eval()
         if exact:
-            return network(x).float()  # type: ignore[no-any-return]
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # a GPU's default rounds to 10 bits
+                return network(x).float()  # type: ignore[no-any-return]
         with self._autocast():
             return network(x).float()  # type: ignore[no-any-return]
 

@@ -91,7 +91,7 @@ def _note(sums: dict[str, float], seconds: float) -> str:
     """What stands beside the rate: the mean loss so far, and the share of time waiting for data when it is felt."""
     loss = f"loss {sums['loss'] / sums['images']:.3f}" if sums["images"] else ""
     waiting = sums["waited"] / max(sums["seconds"] + seconds, 1e-9)
-    return f"{loss}, {waiting:.0%} waiting for data".strip(", ") if waiting >= 0.005 else loss
+    return f"{loss}, {waiting:.0%} data wait".strip(", ") if waiting >= 0.005 else loss
 
 
 def _batches(run: Run) -> Iterator[Batch]:
@@ -206,13 +206,12 @@ def close_epoch(run: Run, tally: Tally) -> None:
 
 
 def _line(row: dict[str, float], run: Run) -> str:
-    best = "; the best so far" if run.state.best_epoch == run.state.epoch else ""
+    best = ", the best so far" if run.state.best_epoch == run.state.epoch else ""
     top5 = f" (top-5 {row['val_top5_error']:.2f} %)" if says_top5(len(run.config.classes)) else ""
     return (
         f"epoch {row['epoch']}/{run.config.preset.epochs}: loss {row['train_loss']:.3f}, "
-        f"train error {row['train_top1_error']:.2f} %, validation error {row['val_top1_error']:.2f} %{top5}, "
-        f"{row['images_per_second']:,.0f} images/s, "
-        f"{row['data_wait']:.1%} waiting for data{_left(row, run)}{best}"
+        f"train error {row['train_top1_error']:.2f} %, val error {row['val_top1_error']:.2f} %{top5}, "
+        f"{row['images_per_second']:,.0f} images/s, {row['data_wait']:.1%} data wait{_left(row, run)}{best}"
     )
 
 
@@ -221,4 +220,4 @@ def _left(row: dict[str, float], run: Run) -> str:
     preset, done = run.config.preset, run.state.epoch
     pixels = [preset.crop_in(epoch) ** 2 for epoch in range(done - 1, preset.epochs)]
     seconds = row["seconds"] * sum(pixels[1:]) / pixels[0]
-    return f", about {duration(seconds)} left" if seconds else ""
+    return f", {duration(seconds)} left" if seconds else ""
