@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from resnets.classify import BATCH_PIXELS, Classifier
-from resnets.images import normalise, open_image, prepare
+from resnets.images.decode import open_image
+from resnets.images.prepare import normalise, prepare
 from resnets.initialise import create
 from resnets.inputs import Passed, expand
 from resnets.parallel import cores

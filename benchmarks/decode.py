@@ -18,7 +18,8 @@ import simplejpeg
 from PIL import Image
 
 from resnets.card import RECIPES
-from resnets.images import SUFFIXES, prepare
+from resnets.images.decode import SUFFIXES
+from resnets.images.prepare import prepare
 from resnets.inputs import Passed, walk
 
 

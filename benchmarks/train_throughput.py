@@ -19,7 +19,7 @@ from torch import Tensor
 
 from resnets.data.batches import Batch, batches_per_epoch, training_batches
 from resnets.data.pictures import Pictures
-from resnets.images import normalise
+from resnets.images.prepare import normalise
 from resnets.training.config import Config
 from resnets.training.engine import Engine, to_device
 from resnets.training.plan import augmentation, plan, read_data

@@ -38,14 +38,15 @@ MAY_IMPORT = {
     "describe": "card catalog errors network weights",
     "engines": "errors",
     "convert": "card catalog engines errors files images parallel weights weights.fold weights.model",
-    "classify": "card engines errors images labels parallel weights",
+    "predictions": "card engines errors",
+    "classify": "card engines errors images labels parallel predictions weights",
     "data": "errors images inputs parallel progress",
     "plots": "errors files",
     "models": "catalog errors initialise network weights weights.model",
     "training": "card catalog data errors evaluate files images inputs models parallel plots progress values weights"
     " weights.model",
     "cli": "card catalog classify convert data describe errors evaluate files images initialise inputs labels network"
-    " parts plots progress training weights",
+    " parts plots predictions progress training weights",
 }
 TORCH = ("models", "training", "data.batches", "engines.torch")  # and nothing else imports it
 

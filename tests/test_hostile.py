@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets import images
-from resnets.images import ImageError, decode
+from resnets.images import decode as room
+from resnets.images.decode import ImageError, decode
 
 
 def saved(image, kind="PNG", **options):
@@ -87,7 +87,7 @@ def test_few_scans_pass_and_metadata_is_not_counted():
 
 @pytest.mark.parametrize(("large", "most"), [(10_000, 4), (2_000, 1)])
 def test_large_images_are_decoded_one_at_a_time(large, most, monkeypatch):
-    rgb, at_work, seen = images._rgb, [], []
+    rgb, at_work, seen = room._rgb, [], []
 
     def slow(*arguments):
         at_work.append(1)
@@ -96,8 +96,8 @@ def test_large_images_are_decoded_one_at_a_time(large, most, monkeypatch):
         at_work.pop()
         return rgb(*arguments)
 
-    monkeypatch.setattr(images, "_rgb", slow)
-    monkeypatch.setattr(images, "LARGE", large)
+    monkeypatch.setattr(room, "_rgb", slow)
+    monkeypatch.setattr(room, "LARGE", large)
     data = saved(Image.fromarray(gradient()))
     threads = [threading.Thread(target=decode, args=(data,)) for _ in range(4)]
     for thread in threads:
@@ -117,7 +117,7 @@ def test_a_large_palette_takes_what_was_decoded_and_the_result(tmp_path):
         image.save(tmp_path / f"{name}.png", transparency=b"\0\x80")
     code = """
 import re, sys
-from resnets.images import open_image
+from resnets.images.decode import open_image
 for name in ("small", "large"):
     size = open_image(f"{sys.argv[1]}/{name}.png").size
     print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -134,7 +134,7 @@ def test_paths_that_hold_no_image(tmp_path, monkeypatch):
         decode(tmp_path)
     with pytest.raises(ImageError, match="cannot be read"):
         decode("zero\0byte.jpg")
-    monkeypatch.setattr(images, "MAX_BYTES", 10)
+    monkeypatch.setattr(room, "MAX_BYTES", 10)
     (tmp_path / "big.jpg").write_bytes(b"x" * 11)
     with pytest.raises(ImageError, match="11 bytes, more than the limit of 10"):
         decode(tmp_path / "big.jpg")

@@ -63,7 +63,7 @@ def test_no_torch_free_room_loads_torch():
 @needs_torch
 def test_the_check_can_fail():
     for module in ("resnets.models.builder", "resnets.training.loop"):
-        assert first_to_load_torch(["resnets.images", module]) == module
+        assert first_to_load_torch(["resnets.images.prepare", module]) == module
 
 
 @needs_torch

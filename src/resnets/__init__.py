@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnets.catalog import list_models as list_models
     from resnets.classify import Classifier as Classifier
-    from resnets.classify import top as top
-    from resnets.images import normalise as normalise
-    from resnets.images import prepare as prepare
+    from resnets.images.prepare import normalise as normalise
+    from resnets.images.prepare import prepare as prepare
     from resnets.models.builder import create_model as create_model
+    from resnets.predictions import top as top
     from resnets.training.loop import train as train
     from resnets.weights.files import load as load
     from resnets.weights.files import save as save
@@ -19,10 +19,10 @@ _PUBLIC = {
     "create_model": "resnets.models.builder",
     "list_models": "resnets.catalog",
     "load": "resnets.weights.files",
-    "normalise": "resnets.images",
-    "prepare": "resnets.images",
+    "normalise": "resnets.images.prepare",
+    "prepare": "resnets.images.prepare",
     "save": "resnets.weights.files",
-    "top": "resnets.classify",
+    "top": "resnets.predictions",
     "train": "resnets.training.loop",
 }
 __all__ = sorted(_PUBLIC)

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.card import Card, Label, Recipe, recipe_named
-from resnets.engines.table import Network, logarithms, opener
+from resnets.engines.table import Network, opener
 from resnets.errors import ResNetsError
-from resnets.images import ImageError, normalise, open_image, prepare
+from resnets.images.decode import ImageError, open_image
+from resnets.images.prepare import normalise, prepare
 from resnets.parallel import cores, in_order
+from resnets.predictions import Prediction, top
 from resnets.weights import files
 
 Floats = NDArray[np.float32]
@@ -24,16 +26,6 @@ Floats = NDArray[np.float32]
 # Input pixels a thread runs at once: 5 images of 224 x 224, 16 of 32 x 32. Larger batches measured no faster.
 BATCH_PIXELS = 1 << 18
 MOST = 16
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class and how probable it is, from 0 to 1. `id` is None where the model has no labels."""
-
-    index: int | None
-    id: str | None
-    label: str
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -57,41 +49,6 @@ class Row:
     def logits(self) -> Floats:
         """The network's scores [k]."""
         return self.outputs["logits"]
-
-
-def softmax(logits: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities along the last axis, computed in float64."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-
-
-def top(
-    logits: NDArray[Any],
-    labels: Sequence[Label] | None,
-    k: int = 5,
-    *,
-    temperature: float = 1.0,
-    output: str = "logits",
-) -> list[Prediction]:
-    """The k most probable classes of one image's `logits` [classes], best first; equal ones by class number.
-
-    `output` "probabilities": the values are probabilities, whose logarithms are divided by the temperature. A `k` above
-    the classes gives all.
-    """
-    if logits.ndim != 1:
-        raise ResNetsError(
-            f"`top` wants the logits of one image, [classes], not {list(logits.shape)}.", "Pass one row at a time."
-        )
-    _check_labels(labels, len(logits))
-    probabilities = softmax(logits if output == "logits" else logarithms(logits), temperature)
-    best = np.argsort(-probabilities, kind="stable")[: max(k, 0)]
-    return [
-        Prediction(
-            int(i), labels[i].id if labels else None, labels[i].name if labels else str(i), float(probabilities[i])
-        )
-        for i in best
-    ]
 
 
 class Classifier:
@@ -274,14 +231,6 @@ def _completed(card: Card, recipe: str | Recipe | None, labels: str | Path | Seq
 
         labels = lists.read(labels)
     return replace(card, recipe=recipe or card.recipe, labels=tuple(labels) if labels is not None else card.labels)
-
-
-def _check_labels(labels: Sequence[Label] | None, classes: int) -> None:
-    if labels is not None and len(labels) != classes:
-        raise ResNetsError(
-            f"There are {len(labels)} labels, but the network has {classes} classes.",
-            "Use the list that the network was trained with.",
-        )
 
 
 def _over_crops(array: Floats, crops: int) -> Floats:

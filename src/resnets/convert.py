@@ -160,12 +160,13 @@ def batches(model: Model) -> list[Batch]:
 
 
 def _photographs(recipe: Recipe) -> list[Batch]:
-    from resnets import images
+    from resnets.images.decode import SUFFIXES, decode
+    from resnets.images.prepare import normalise, prepare
 
     folder = Path(__file__).with_name("photos")
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in images.SUFFIXES]
-    crops = [images.prepare(images.decode(path, exif=recipe.exif, alpha=recipe.alpha), recipe) for path in paths]
-    return [images.normalise(np.concatenate(crops), recipe)] if crops else []
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    crops = [prepare(decode(path, exif=recipe.exif, alpha=recipe.alpha), recipe) for path in paths]
+    return [normalise(np.concatenate(crops), recipe)] if crops else []
 
 
 def recard(model: str | Path, out: Path, **changes: Any) -> Card:

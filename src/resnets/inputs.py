@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from resnets.errors import ResNetsError, plain, some
-from resnets.images import FORMATS, MAX_BYTES, SUFFIXES
+from resnets.images.decode import FORMATS, MAX_BYTES, SUFFIXES
 
 KINDS = ", ".join(kind for _, kind, _, _ in FORMATS)
 Identity = tuple[int, int]  # device and number of a folder

@@ -1,5 +1,6 @@
-from resnets.classify import Prediction, Row
+from resnets.classify import Row
 from resnets.cli.formats import BAR, Unknown, as_csv, bar, below, jsonl, plain, table
+from resnets.predictions import Prediction
 
 ROW = Row(0, "a.jpg")
 TWO = [Prediction(1, "n1", "cat", 0.75), Prediction(0, "n0", "dog", 0.25)]

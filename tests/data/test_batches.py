@@ -7,7 +7,8 @@ import numpy as np
 from resnets.card import RECIPES
 from resnets.data import augment, batches, pictures
 from resnets.data.folders import read_split
-from resnets.images import decode, normalise
+from resnets.images.decode import decode
+from resnets.images.prepare import normalise
 
 
 def load(path: Path) -> np.ndarray:

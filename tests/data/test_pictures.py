@@ -8,7 +8,7 @@ import pytest
 from resnets.data import pictures
 from resnets.data.folders import read_split
 from resnets.errors import ResNetsError
-from resnets.images import decode
+from resnets.images.decode import decode
 
 
 def load(path: Path) -> np.ndarray:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from resnets.classify import Prediction, Row
+from resnets.classify import Row
 from resnets.errors import plain
+from resnets.predictions import Prediction
 
 BAR = 20  # characters of a probability of 100 %
 EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -14,7 +14,7 @@ from resnets.data.batches import Batch, batches_per_epoch, training_batches, val
 from resnets.data.pictures import Pictures, refuse_many, report_bad
 from resnets.errors import ResNetsError
 from resnets.evaluate import Tally, says_top5
-from resnets.images import normalise
+from resnets.images.prepare import normalise
 from resnets.progress import Progress, duration
 from resnets.training import checkpoint, outputs
 from resnets.training.checkpoint import State, Tensors

@@ -15,7 +15,8 @@ from resnets.data.batches import batches_per_epoch
 from resnets.data.folders import Split, fingerprint, read_training
 from resnets.data.pictures import Pictures, read_pictures
 from resnets.errors import ResNetsError
-from resnets.images import decode, prepare
+from resnets.images.decode import decode
+from resnets.images.prepare import prepare
 from resnets.inputs import passed_over
 from resnets.parallel import cores
 from resnets.training.config import Config, data_fingerprint, machine, recipe_for, settle_device, settle_precision

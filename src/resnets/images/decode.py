@@ -1,4 +1,4 @@
-"""A path, bytes or pixels go in; RGB pixels, the recipe's crops and the network's normalised input come out."""
+"""A path, bytes or pixels go in, RGB pixels come out; whatever is made to harm is refused, or costs little."""
 
 import io
 import os
@@ -7,7 +7,6 @@ import stat
 import struct
 import threading
 from contextlib import nullcontext
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnets.card import Recipe
 from resnets.errors import ResNetsError
 
 Pixels = NDArray[np.uint8]
@@ -27,12 +25,8 @@ MAX_PIXELS = 178_956_970  # where Pillow itself calls a file a decompression bom
 MAX_SIDE = 65_535  # JPEG's own limit
 MAX_ASPECT = 100  # a 1 x 65,535 image whose short side is brought to 256 would need 12 GB
 MAX_SCANS = 100  # a progressive JPEG has about ten; each scan costs a pass over the whole image
-LARGE = (
-    32_000_000  # pixels above which images are decoded one at a time, whatever the threads: each takes 8 bytes a pixel
-)
-BAND = (
-    1 << 20
-)  # pixels whose colours are converted at once: no whole copy stands beside what was decoded and the result
+LARGE = 32_000_000  # pixels: above, one image at a time is decoded, whatever the threads; each takes 8 bytes a pixel
+BAND = 1 << 20  # pixels whose colours are converted at once: no whole copy beside what was decoded and the result
 
 # What a file begins with → Pillow's class for it. Chosen here, not by Pillow's guess, because its list has formats that
 # start other programs (EPS) and because importing them all takes longer than decoding a photograph.
@@ -48,7 +42,6 @@ FORMATS = (
 )
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split())
 
-_FILTERS = {"pillow-bilinear": Image.Resampling.BILINEAR, "pillow-bicubic": Image.Resampling.BICUBIC}
 _UPRIGHT = {  # EXIF orientation → what makes the image upright (CIPA DC-008, 4.6.5)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -210,91 +203,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips at 255. It reads 16-bit colour by its high byte, at most one level from this.
     grey = np.asarray(image).astype(np.uint32)
     return Image.fromarray(((grey * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
-
-
-def prepare(image: "Pixels | Image.Image", recipe: Recipe, crops: int = 1) -> Pixels:
-    """RGB pixels [h, w, 3] → the recipe's crops, uint8 [crops, c, c, 3], RGB; grey and RGBA become RGB first.
-
-    `crops`: 1 is the centre; 2 is the centre and its mirror image; 10 is fb.resnet.torch's: the centre, then top left,
-    top right, bottom left, bottom right, of the image and then of its mirror image.
-    Raises ImageError where the image is smaller than the crop, and ResNetsError for a filter that is not there yet.
-    """
-    image, kind = (image, str(image.format)) if isinstance(image, Image.Image) else (_from_array(image), "array")
-    resized = _resize(_rgb(image, kind, recipe.alpha), recipe)
-    width, height = resized.size
-    c = recipe.crop
-    if width < c or height < c:
-        raise ImageError(f"The image is {width} x {height} pixels, smaller than the recipe's crop of {c}.")
-    left, top = _corner(width - c, recipe.crop_rounding), _corner(height - c, recipe.crop_rounding)
-    if crops in (1, 2):
-        centre = np.asarray(resized.crop((left, top, left + c, top + c)))
-        return centre[None] if crops == 1 else np.stack([centre, centre[:, ::-1]])
-    if crops != 10:
-        raise ResNetsError(f"There is no way to take {crops} crops of an image.", "Use 1, 2 or 10.")
-    corners = ((left, top), (0, 0), (width - c, 0), (0, height - c), (width - c, height - c))
-    pixels = np.asarray(resized)
-    return np.stack([view[y : y + c, x : x + c] for view in (pixels, pixels[:, ::-1]) for x, y in corners])
-
-
-def _resize(image: Image.Image, recipe: Recipe) -> Image.Image:
-    if recipe.resize == "none":
-        return image
-    if recipe.filter not in _FILTERS:
-        raise ResNetsError(f"The filter {recipe.filter} is not available yet.", f"Use {' or '.join(_FILTERS)}.")
-    size = resized_size(*image.size, recipe)
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(f"The image would be {size[0]:,} x {size[1]:,} pixels when resized, too many.")
-    return image if size == image.size else image.resize(size, _FILTERS[recipe.filter])
-
-
-def resized_size(width: int, height: int, recipe: Recipe) -> tuple[int, int]:
-    """Width and height after the recipe's resize, in pixels."""
-    if recipe.resize == "none":
-        return width, height
-    if recipe.resize == "square":
-        return recipe.size, recipe.size
-    short, long = min(width, height), max(width, height)
-    exact = recipe.size * long
-    other = exact // short if recipe.resize_rounding == "floor" else round(exact / short)
-    return (recipe.size, other) if width <= height else (other, recipe.size)
-
-
-def _corner(room: int, rounding: str) -> int:
-    if rounding == "half-even":
-        return round(room / 2)
-    return room // 2 if rounding == "floor" else -(-room // 2)
-
-
-def normalise(
-    array: "NDArray[np.uint8] | NDArray[np.float32]", recipe: Recipe, *, channels_last: bool = False
-) -> NDArray[np.float32]:
-    """RGB crops [n, h, w, 3] on 0-255 → (x * scale - mean) / std, float32 [n, 3, h, w], in the recipe's order.
-
-    With `channels_last` the same values lie in memory as [n, h, w, 3], the layout that torch trains fastest in.
-    """
-    n, h, w, channels = array.shape
-    if channels != len(recipe.mean):
-        raise ResNetsError(
-            f"The recipe normalises {len(recipe.mean)} channels, and the image has {channels}.",
-            "Use the model's own recipe.",
-        )
-    factors, offsets = _affine(recipe)
-    if channels_last:
-        rows = (array[..., ::-1] if recipe.order == "BGR" else array).reshape(n, h, w * channels)
-        flat = np.empty(rows.shape, np.float32)
-        # By whole rows: NumPy is four times slower where its innermost loop runs over three channels.
-        np.multiply(rows, np.tile(factors, w), out=flat, casting="unsafe")
-        flat += np.tile(offsets, w)
-        return flat.reshape(n, h, w, channels).transpose(0, 3, 1, 2)
-    out = np.empty((n, channels, h, w), np.float32)
-    for i in range(channels):
-        plane = array[..., channels - 1 - i if recipe.order == "BGR" else i]
-        np.multiply(plane, factors[i], out=out[:, i], casting="unsafe")
-        out[:, i] += offsets[i]
-    return out
-
-
-@cache
-def _affine(recipe: Recipe) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    mean, std = np.asarray(recipe.mean, np.float64), np.asarray(recipe.std, np.float64)
-    return (recipe.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
