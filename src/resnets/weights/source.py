@@ -1,0 +1,92 @@
+"""A file, or bytes in memory, goes in; its bytes by position come out, and arrays read straight into their own memory.
+
+Readers see a model file through this alone: what they do not ask for is never read, so a file's gradients cost nothing,
+and no length that a file claims is allocated before it is known that the file has so many bytes.
+"""
+
+from dataclasses import dataclass
+from io import FileIO
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from resnets.weights.wire import DamagedError
+
+WINDOW = 1 << 18  # bytes read at a time where a reader asks for a few
+
+
+@dataclass(eq=False)
+class Source:
+    """`name` is what errors call it, and for a file its path. `size` in bytes.
+
+    Held open by `files.opened`; `Source.of` is the same over bytes in memory.
+    """
+
+    name: str
+    size: int
+    file: FileIO | None = None
+    _window: bytes = b""
+    _begin: int = 0
+
+    @staticmethod
+    def of(data: bytes, name: str) -> "Source":
+        """Bytes in memory under that name."""
+        return Source(name, len(data), None, bytes(data))
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Those bytes. Raises DamagedError where the file ends before."""
+        self.check(offset, count)
+        start = offset - self._begin
+        if start < 0 or start + count > len(self._window):
+            if self.file is None or count > WINDOW:
+                return self._read(offset, count)
+            self._window, self._begin, start = self._read(offset, min(WINDOW, self.size - offset)), offset, 0
+        return self._window[start : start + count]
+
+    def array(self, dtype: DTypeLike, shape: tuple[int, ...], offset: int) -> NDArray[Any]:
+        """An array of its own memory, aligned and writeable, whose elements lie in a row from `offset` on.
+
+        `dtype` says the byte order in the file; the array has the machine's. Raises DamagedError where the file ends
+        before.
+        """
+        kind = np.dtype(dtype)
+        self.check(offset, prod(shape) * kind.itemsize)
+        found = np.empty(shape, kind)
+        if found.nbytes:
+            self._into(memoryview(found.reshape(-1).view(np.uint8)), offset)
+        return found.astype(kind.newbyteorder("="), copy=False)
+
+    def whole(self) -> bytes:
+        """All bytes."""
+        return self._window if self.file is None else self._read(0, self.size)
+
+    def check(self, offset: int, count: int) -> None:
+        """Raises DamagedError unless the file has `count` bytes from `offset` on."""
+        if count < 0 or offset < 0 or offset + count > self.size:
+            left = max(self.size - max(offset, 0), 0)
+            raise DamagedError(f"{count:,} bytes should stand at byte {offset:,}, and {left:,} are there")
+
+    def _read(self, offset: int, count: int) -> bytes:
+        if self.file is None:
+            return self._window[offset : offset + count]
+        found = bytearray(count)
+        self._into(memoryview(found), offset)
+        return bytes(found)
+
+    def _into(self, target: memoryview, offset: int) -> None:
+        if self.file is None:
+            target[:] = self._window[offset : offset + len(target)]
+            return
+        self.file.seek(offset)
+        while len(target):
+            done = self.file.readinto(target)
+            if not done:  # it was cut after it had been opened
+                raise DamagedError(f"{len(target):,} bytes are missing at its end")
+            target = target[done:]
