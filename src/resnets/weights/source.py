@@ -60,7 +60,7 @@ class Source:
         self.check(offset, prod(shape) * kind.itemsize)
         found = np.empty(shape, kind)
         if found.nbytes:
-            self._into(memoryview(found.reshape(-1).view(np.uint8)), offset)
+            self._into(memoryview(found.reshape(-1).view(np.uint8).data), offset)
         return found.astype(kind.newbyteorder("="), copy=False)
 
     def whole(self) -> bytes:
