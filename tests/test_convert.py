@@ -59,7 +59,8 @@ def test_a_target_that_computes_something_else_is_not_written(tiny_model, tmp_pa
 def test_numbers_that_are_none_are_a_failure(model, tmp_path):
     huge = {**model.weights, "fc.weight": np.full((3, 64), 3e38, np.float32)}
     files.save(replace(model, weights=huge), tmp_path / "huge.onnx")
-    huge_one = files.runnable(tmp_path / "huge.onnx")
+    with files.opened(tmp_path / "huge.onnx") as source:
+        huge_one = files.runnable(source)
     max_abs, max_rel, _, _ = compare(huge_one, huge_one, batches(model))
     assert (max_abs, max_rel) == (float("inf"), float("inf"))
 

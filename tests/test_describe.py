@@ -76,7 +76,7 @@ def test_a_file_without_a_card_is_said_to_run_only_where_it_does(tiny_model, tmp
     (tmp_path / "m.safetensors").write_bytes(len(arrays).to_bytes(8, "little") + arrays + bytes(4))
     assert "cannot be run" in page(describe(str(tmp_path / "m.safetensors")))
     with pytest.raises(ResNetsError, match="card"):
-        files.runnable(tmp_path / "m.safetensors")
+        files.load(tmp_path / "m.safetensors")
 
 
 def test_a_damaged_file_is_not_described(tiny_model, tmp_path):

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from resnets.card import Card, Label, Recipe, recipe_named
 from resnets.engines.table import Network, opener
 from resnets.errors import ResNetsError
 from resnets.images.decode import ImageError, open_image
-from resnets.images.prepare import normalise, prepare
+from resnets.images.prepare import Crops, normalise, prepare
 from resnets.parallel import cores, in_order
 from resnets.predictions import Prediction, top
 from resnets.weights import files
+from resnets.weights.source import Source
 
 Floats = NDArray[np.float32]
 
@@ -70,8 +71,9 @@ class Classifier:
         self.path = files.resolve(name_or_path)
         self.threads = threads or cores()
         self._open = opener(engine)
-        data, self._stamp = files.stamped(self.path)
-        found = files.format_of(self.path).runnable(data, str(self.path), ())
+        with files.opened(self.path) as source:
+            self._stamp = source.stamp
+            found = files.runnable(source)
         self.card = _completed(found.card, recipe, labels)
         self._scores = found.answer
         self._unopened: bytes | None = found.model
@@ -117,7 +119,7 @@ class Classifier:
         self, threads: int, recipe: Recipe, crops: int, wanted: tuple[str, ...], first: int, chunk: list[Any]
     ) -> list[Row]:
         """Decode, prepare and run a few items together; the bad ones are left out of the batch."""
-        prepared: list[NDArray[np.uint8]] = []
+        prepared: list[Crops] = []
         reasons: list[str | None] = []
         for item in chunk:
             try:
@@ -194,13 +196,20 @@ class Classifier:
     @property
     def sha256(self) -> str:
         """The digest of the model file, which is the identity of a model. Raises ResNetsError where it was replaced."""
-        return hashlib.sha256(self._contents()).hexdigest()
+        digest = hashlib.sha256()
+        with self._reopened() as source:
+            for chunk in source.chunks():
+                digest.update(chunk)
+        return digest.hexdigest()
 
-    def _contents(self) -> bytes:
-        data, stamp = files.stamped(self.path)
-        if stamp != self._stamp:
-            raise ResNetsError(f"{self.path} was replaced after it had been opened.", "Open the new model by itself.")
-        return data
+    @contextmanager
+    def _reopened(self) -> Iterator[Source]:
+        with files.opened(self.path) as source:
+            if source.stamp != self._stamp:
+                raise ResNetsError(
+                    f"{self.path} was replaced after it had been opened.", "Open the new model by itself."
+                )
+            yield source
 
     def _begin(self, threads: int, outputs: tuple[str, ...]) -> None:
         with suppress(ResNetsError):
@@ -213,7 +222,8 @@ class Classifier:
                 model = self._unopened if not added else None
                 # Read again, rather than kept: an engine holds its own copy of the arrays.
                 if model is None:
-                    model = files.format_of(self.path).runnable(self._contents(), str(self.path), added).model
+                    with self._reopened() as source:
+                        model = files.runnable(source, added).model
                 network = Network(self._open(model, threads), self._scores, self.card.output, str(self.path))
                 self._sessions[threads, added] = network
                 self._unopened = None

@@ -18,6 +18,7 @@ from resnets.weights import files
 from resnets.weights.fold import foldable
 from resnets.weights.model import Model, Runnable
 from resnets.weights.options import Options
+from resnets.weights.source import Source
 
 TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
 Batch = NDArray[np.float32]
@@ -65,14 +66,13 @@ def convert(
     cannot be read, a target that cannot hold the model, and a target that is the source.
     """
     source = files.resolve(source)
-    form, other = files.format_of(source), files.format_of(target)
     refuse_same(source, target)
-    contents = files.contents(source)  # once, for the arrays and for the graph: the file may be replaced meanwhile
-    model = form.read(contents, str(source))
-    model = replace(model, card=amend(model.card, labels=labels, recipe=recipe, given=given))
-    written, data, lost = files.encode(model, target, options, fold=fold, force=force)
-    before = form.runnable(contents, str(source), ())
-    after = other.runnable(data, str(target), ())
+    with files.opened(source) as file:
+        model = files.read(file)
+        model = replace(model, card=amend(model.card, labels=labels, recipe=recipe, given=given))
+        written, data, lost = files.encode(model, target, options, fold=fold, force=force)
+        before = files.runnable(file)
+    after = files.runnable(Source.of(data, str(target)))
     max_abs, max_rel, agreement, count = compare(before, after, batches(model))
     holds = max_rel <= TOLERANCE or force
     if holds:
@@ -172,7 +172,7 @@ def _photographs(recipe: Recipe) -> list[Batch]:
 def recard(model: str | Path, out: Path, **changes: Any) -> Card:
     """Write a copy of a model file with its card changed as `amend` says; returns the new card."""
     source = files.resolve(model)
-    form = files.format_of(source)
+    files.format_of(source)
     if source.suffix.lower() != out.suffix.lower():
         raise ResNetsError(f"{out} has another suffix than {source}.", "Use `resnets convert` for another format.")
     refuse_same(source, out)
@@ -180,9 +180,9 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
         raise ResNetsError(
             "Nothing is to be changed.", "Give --labels, --recipe, --size, --crop, --temperature or --licence."
         )
-    data = files.contents(source)
-    card = amend(form.read(data, str(source)).card, **changes)
-    write_whole(out, form.with_card(data, str(source), card))
+    with files.opened(source) as file:
+        card = amend(files.read(file).card, **changes)
+        write_whole(out, files.with_card(file, card))
     return card
 
 

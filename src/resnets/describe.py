@@ -14,6 +14,7 @@ from resnets.errors import ResNetsError, plain
 from resnets.network import INPUT, depth, layers
 from resnets.weights import files
 from resnets.weights.scan import scan
+from resnets.weights.source import Source
 
 Facts = dict[str, Any]
 NO_CARD = {
@@ -72,30 +73,35 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
         architecture = ARCHITECTURES[name_or_path]
         facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
         return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
-    path = files.resolve(name_or_path)
-    data = files.contents(path)
-    form = files.format_of(path)
-    card = form.read_card(data, str(path))
-    facts = {
-        "file": str(path),
-        "bytes": len(data),
-        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),  # what the ONNX zoo's notebooks compare
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "card": json.loads(cards.to_json(card)) if card else None,
-        **_graph(path, data, card),
-    }
-    if card is None or card.architecture is None:
-        return facts
-    form.read(data, str(path))
+    with files.opened(files.resolve(name_or_path)) as source:
+        card = files.read_card(source)
+        facts = {
+            "file": source.name,
+            "bytes": source.size,
+            **_digests(source),
+            "card": json.loads(cards.to_json(card)) if card else None,
+            **_graph(source, card),
+        }
+        if card is None or card.architecture is None:
+            return facts
+        files.read(source)
     side = card.recipe.crop if card.recipe else None
     facts |= {"architecture": title(card.architecture), **network(card.architecture, side)}
     return {**facts, "layers": layer_table(card.architecture, facts["image"])} if with_layers else facts
 
 
-def _graph(path: Path, data: bytes, card: Card | None) -> Facts:
+def _digests(source: Source) -> Facts:
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()  # MD5: what the ONNX zoo's notebooks compare
+    for chunk in source.chunks():
+        md5.update(chunk)
+        sha256.update(chunk)
+    return {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}
+
+
+def _graph(source: Source, card: Card | None) -> Facts:
     """Inputs and outputs with their shapes, and of an .onnx file its opset, IR version and nodes."""
-    if path.suffix.lower() == ".onnx":
-        found = scan(data, str(path))
+    if files.format_of(source.path).module == "onnx":
+        found = scan(source.view(), source.name)
         inputs = {name: list(shape) for name, shape in found.inputs.items() if name not in found.tensors}
         outputs = {name: list(shape) for name, shape in found.outputs.items()}
         return {

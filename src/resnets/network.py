@@ -240,6 +240,11 @@ def _join(b: _Builder, block: BlockShape, source: str) -> None:
     b.put("add", f"{block.name}.add", block.width * b.a.expansion, reads=(branch, shortcut))
 
 
+def same(a: Architecture, b: Architecture) -> bool:
+    """Do two descriptions mean one network? Where batch norms are folded, several fields may say the same."""
+    return a == b or steps(a) == steps(b)
+
+
 def array_shapes(architecture: Architecture) -> dict[str, Shape]:
     """Canonical name → shape of every array, in the order of the steps."""
     return {name: shape for step in steps(architecture) for name, shape in step.arrays}

@@ -3,7 +3,6 @@ import pytest
 
 from resnets.engines.onnxruntime import open_session
 from resnets.errors import ResNetsError
-from resnets.weights.files import runnable
 
 
 def fixed_batch(batch):
@@ -27,7 +26,7 @@ def test_what_is_no_model_is_refused(capfd):
 
 
 def test_an_input_that_the_graph_refuses(tiny_model, capfd):
-    session = open_session(runnable(tiny_model)[1], 1)
+    session = open_session(tiny_model.read_bytes(), 1)
     assert session.run(np.zeros((2, 3, 32, 32), np.float32), ("logits",))["logits"].shape == (2, 3)
     with pytest.raises(ResNetsError, match="cannot take an input of 2 x 4 x 32 x 32"):
         session.run(np.zeros((2, 4, 32, 32), np.float32), ("logits",))

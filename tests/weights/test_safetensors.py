@@ -12,6 +12,7 @@ from resnets.errors import ResNetsError
 from resnets.weights import files, safetensors
 from resnets.weights.model import Model
 from resnets.weights.options import Options
+from resnets.weights.source import Source
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_equal_models_are_equal_files(model, data):
 def test_every_truncation_is_noticed(data):
     for length in {*range(0, len(data), len(data) // 200), *range(12), len(data) - 1}:
         with pytest.raises(ResNetsError, match="truncated"):
-            safetensors.read(data[:length], "m")
+            safetensors.read(Source.of(data[:length], "m"))
 
 
 def changed(name: str, **fields: Any) -> Callable[[dict[str, Any]], None]:
@@ -90,23 +91,23 @@ def test_a_header_that_lies_is_refused(data, change, reason):
     header, arrays = parts(data)
     change(header)
     with pytest.raises(ResNetsError, match=reason):
-        safetensors.read(joined(header, arrays), "m")
+        safetensors.read(Source.of(joined(header, arrays), "m"))
 
 
 @pytest.mark.parametrize("text", [b"[]", b"7 ", b"{", b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 100_000])
 def test_a_header_that_is_no_object_is_refused(text):
     with pytest.raises(ResNetsError, match="header"):
-        safetensors.read(joined(text, b""), "m")
+        safetensors.read(Source.of(joined(text, b""), "m"))
 
 
 def test_bytes_behind_the_arrays_are_refused(data):
     with pytest.raises(ResNetsError, match="4 bytes belong to no array"):
-        safetensors.read(data + b"1234", "m")
+        safetensors.read(Source.of(data + b"1234", "m"))
 
 
 def test_a_header_may_not_be_endless(data):
     with pytest.raises(ResNetsError, match="header should be"):
-        safetensors.read((2**62).to_bytes(8, "little") + data[8:], "m")
+        safetensors.read(Source.of((2**62).to_bytes(8, "little") + data[8:], "m"))
 
 
 def test_more_outputs_need_a_graph(model):

@@ -1,55 +1,84 @@
 """A name or a path goes in, a Model comes out, and back: every model file comes in and goes out through here."""
 
-import mmap
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resnets import catalog
 from resnets.card import Card
+from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, did_you_mean
 from resnets.files import write_whole
-from resnets.weights import onnx, safetensors
+from resnets.network import same
 from resnets.weights.fold import fold as folded
 from resnets.weights.model import Model, Runnable, digest, fit
 from resnets.weights.options import Options
-from resnets.weights.wire import Buffer
+from resnets.weights.source import Source, Stamp
+from resnets.weights.wire import DamagedError
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
-Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
-LARGE = 64 << 20
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file: how it is read, written, made ready for ONNX Runtime, and its card read and exchanged."""
+    """One kind of file. `module` of weights/ has its `read(source, given)` and `write(model, options)`.
 
-    read: Callable[[Buffer, str], Model]
-    write: Callable[[Model, Options], bytes]
-    runnable: Callable[[Buffer, str, tuple[str, ...]], Runnable]
-    read_card: Callable[[Buffer, str], Card | None]
-    with_card: Callable[[Buffer, str, Card], bytes]
+    `graph`: such files hold a network's graph, not arrays alone. `card`: they have a place for a card, and the module has
+    `read_card(source)` and `with_card(source, card)`.
+    """
+
+    module: str
+    what: str
+    graph: bool
+    card: bool
+
+    @property
+    def room(self) -> Any:
+        """The module, imported when the first such file is met: what one format needs costs the others nothing."""
+        return import_module(f"resnets.weights.{self.module}")
 
 
+_PTH = Format("pth", "PyTorch checkpoint", graph=False, card=True)
 FORMATS: dict[str, Format] = {
-    ".onnx": Format(onnx.read, onnx.write, onnx.runnable, onnx.read_card, onnx.with_card),
-    ".safetensors": Format(
-        safetensors.read, safetensors.write, safetensors.runnable, safetensors.read_card, safetensors.with_card
-    ),
+    ".onnx": Format("onnx", "ONNX", graph=True, card=True),
+    ".safetensors": Format("safetensors", "safetensors", graph=False, card=True),
 }
 
 
 def load(name_or_path: str | Path | None = None) -> Model:
     """The model of a bundled name or a file. Raises ResNetsError for what is no model, is damaged, or has no card."""
-    path = resolve(name_or_path)
-    return format_of(path).read(contents(path), str(path))
+    with opened(resolve(name_or_path)) as source:
+        return read(source)
+
+
+def read(source: Source, given: Architecture | None = None) -> Model:
+    """The model of an open file. `given`: its network, for files that do not say all of it; checked against the arrays.
+
+    Raises ResNetsError for what is damaged, no model, or another network than the one given.
+    """
+    try:
+        found: Model = format_of(source.path).room.read(source, given)
+    except DamagedError as error:
+        raise damaged(source, error) from error
+    return found
+
+
+def damaged(source: Source, error: DamagedError) -> ResNetsError:
+    """What a reader says of bytes that contradict themselves, for people."""
+    what = format_of(source.path).what
+    return ResNetsError(
+        f"{source.name} is truncated, damaged, or no {what} file: {error}.", "Copy or download the file again."
+    )
 
 
 def save(
@@ -77,13 +106,11 @@ def encode(
     model: Model, path: Path, options: Options, *, fold: bool = False, force: bool = False
 ) -> tuple[Model, bytes, list[str]]:
     """The model as it will be written at `path`, the bytes of that file, and the fields that reading it back loses."""
-    form = format_of(path)
     model = sealed(folded(model) if fold else model)
-    data = form.write(model, options)
-    back = form.read(data, str(path))
-    lost = [
-        name for name in ("architecture", "weights_sha256") if getattr(back.card, name) != getattr(model.card, name)
-    ]
+    data: bytes = format_of(path).room.write(model, options)
+    back = read(Source.of(data, str(path)))
+    lost = [] if same(back.architecture, model.architecture) else ["architecture"]
+    lost += [] if digest(back.weights) == model.card.weights_sha256 else ["weights_sha256"]
     if lost and not force:
         raise ResNetsError(
             f"A {path.suffix} file cannot hold this model: it would lose {', '.join(lost)}.",
@@ -105,20 +132,37 @@ def sealed(model: Model) -> Model:
     return Model(model.architecture, weights, card)
 
 
-def runnable(path: str | Path, outputs: tuple[str, ...] = ()) -> Runnable:
+def runnable(source: Source, outputs: tuple[str, ...] = ()) -> Runnable:
     """The card and the bytes of an ONNX model for an engine, with `features` or `feature_map` on request.
 
     An .onnx file is given as it is, checked but without importing the onnx package; for others the graph is built.
     """
-    path = Path(path)
-    return format_of(path).runnable(contents(path), str(path), outputs)
+    form = format_of(source.path)
+    if form.module == "onnx":
+        found: Runnable = form.room.runnable(source, outputs)
+        return found
+    from resnets.weights import onnx
+
+    model = sealed(read(source))
+    return Runnable(model.card, onnx.write(model, Options(outputs=outputs)), "logits")
 
 
-def read_card(path: str | Path) -> Card | None:
+def read_card(source: Source) -> Card | None:
     """The card of a file, or None where it has none, without reading its arrays."""
-    path = Path(path)
-    with _mapped(path) as view:
-        return format_of(path).read_card(view, str(path))
+    form = format_of(source.path)
+    found: Card | None = form.room.read_card(source) if form.card else None
+    return found
+
+
+def with_card(source: Source, card: Card) -> bytes:
+    """The same file with another card. Raises ResNetsError for a format that has no place for one."""
+    form = format_of(source.path)
+    if not form.card:
+        raise ResNetsError(
+            f"A {form.what} file has no place for a card.", "Convert it to .onnx, .safetensors or .pth first."
+        )
+    found: bytes = form.room.with_card(source, card)
+    return found
 
 
 def bundled() -> dict[str, Path]:
@@ -173,29 +217,10 @@ def format_of(path: Path) -> Format:
     return FORMATS[suffix]
 
 
-def contents(path: Path) -> bytes:
-    """All bytes of a model file, once its size and its beginning have been looked at; of a large one, its structure."""
-    return stamped(path)[0]
-
-
-def stamped(path: Path) -> tuple[bytes, Stamp]:
-    """`contents`, and which file they are: another file under that name, or other contents, have another stamp."""
-    if path.is_file() and path.stat().st_size > LARGE:
-        read_card(path)  # by way of a mapping: gigabytes of something else are not read in to be refused
-    with _opened(path) as handle, os.fdopen(handle, "rb", closefd=False) as file:
-        found = os.fstat(handle)
-        return file.read(), (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-
-
 @contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
-    with _opened(path) as handle, mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as mapping, memoryview(mapping) as view:
-        yield view
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    format_of(path)
+def opened(path: Path) -> Iterator[Source]:
+    """The file, open, once its kind, its size and its beginning have been looked at."""
+    form = format_of(path)
     try:
         # A pipe under a model's name would block for ever.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -203,34 +228,34 @@ def _opened(path: Path) -> Iterator[int]:
         raise ResNetsError(
             f"{path} cannot be read ({error.strerror}).", "Check the path and its permissions."
         ) from error
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
+    with FileIO(handle) as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise ResNetsError(f"{path} is not a regular file.", "Give a model file.")
-        if not 0 < status.st_size <= MAX_BYTES:
+        if not 0 < found.st_size <= MAX_BYTES:
             raise ResNetsError(
-                f"{path} has {status.st_size:,} bytes, which no model has.", "Copy or download the file again."
+                f"{path} has {found.st_size:,} bytes, which no model has.", "Copy or download the file again."
             )
-        _sniff(os.read(handle, 512), path)
-        os.lseek(handle, 0, os.SEEK_SET)
-        yield handle
-    finally:
-        os.close(handle)
+        stamp: Stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        source = Source(str(path), found.st_size, file, stamp)
+        _sniff(source.at(0, min(512, source.size)), path, form)
+        yield source
 
 
-_OTHER = (  # what a file begins with, what that is, what to do
-    (rb"version https://git-lfs", "a git-lfs pointer, not the model itself", "Fetch the model with `git lfs pull`."),
-    (rb"\s*<(!doctype|html|\?xml)", "a web page", "Download the file itself, not the page about it."),
-    (rb"PK\x03\x04", "a zip archive, as torch.save writes it", "Give a model that resnets has written."),
-    (rb"\x80[\x02-\x05]", "a pickle", "Give a model that resnets has written."),
-    (rb"\x1f\x8b\x08", "a gzip archive", "Unpack it first."),
+_RENAME = "Rename it to end in .pth if PyTorch has written it."
+_OTHER = (  # what a file begins with, what that is, what to do, and the formats that may begin so
+    (rb"version https://git-lfs", "a git-lfs pointer, not the model", "Fetch the model with `git lfs pull`.", ()),
+    (rb"\s*<(!doctype|html|\?xml)", "a web page", "Download the file itself, not the page about it.", ()),
+    (rb"PK\x03\x04", "a zip archive, as torch.save writes it", _RENAME, ("pth", "params")),
+    (rb"\x80[\x02-\x05]", "a pickle", _RENAME, ("pth",)),
+    (rb"\x1f\x8b\x08", "a gzip archive", "Unpack it first.", ()),
 )
 
 
-def _sniff(head: bytes, path: Path) -> None:
+def _sniff(head: bytes, path: Path, form: Format) -> None:
     """Raises ResNetsError where a file's beginning shows that it is something else than its suffix says."""
     if head[8:9] == b"{":  # a .safetensors header; the length before it may look like anything
         return
-    for pattern, what, remedy in _OTHER:
-        if re.match(pattern, head, re.IGNORECASE):
+    for pattern, what, remedy, natural in _OTHER:
+        if form.module not in natural and re.match(pattern, head, re.IGNORECASE):
             raise ResNetsError(f"{path} is {what}.", remedy)

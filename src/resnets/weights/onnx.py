@@ -4,12 +4,12 @@ Card and digest stand before the graph, so that a file that was cut anywhere lac
 """
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 
 from resnets import card as cards
 from resnets.card import Card
+from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.weights.model import Arrays, Model, Runnable, checked, verify
 from resnets.weights.options import Options
@@ -25,10 +25,12 @@ from resnets.weights.scan import (
     scan,
     without_property,
 )
+from resnets.weights.source import Source
 from resnets.weights.wire import Buffer, put
 
 GRAPH_KEY = "resnets.graph_sha256"  # metadata property: sha256 of the serialised graph, arrays included
 _GRAPH_FIELD = 7  # of onnx.proto's ModelProto
+LARGE = 64 << 20
 
 
 def write(model: Model, options: Options) -> bytes:
@@ -43,8 +45,9 @@ def write(model: Model, options: Options) -> bytes:
     return b"".join((head, put(_GRAPH_FIELD, graph)))
 
 
-def read(buffer: Buffer, source: str) -> Model:
+def read(file: Source, given: Architecture | None = None) -> Model:
     """The model, its arrays copied. Raises ResNetsError for a file that is damaged, or has no card of ours."""
+    buffer, source = file.view(), file.name
     found = scan(buffer, source)
     arrays = {name: np.array(values) for name, values in _arrays(buffer, found).items()}
     model = checked(_card(found), arrays, source)
@@ -52,8 +55,12 @@ def read(buffer: Buffer, source: str) -> Model:
     return model
 
 
-def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> Runnable:
+def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
     """The file itself, with those outputs added to its graph. What a file without a card gives is seen in its graph."""
+    source = file.name
+    if file.size > LARGE:
+        scan(file.view(), source)  # gigabytes of something else are not read in to be refused
+    buffer = file.whole()
     found = scan(buffer, source)
     card = _card(found)
     if card is not None:
@@ -75,19 +82,19 @@ def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> Runnable:
             f"Remove its {cards.KEY} property to use the graph as it is.",
         )
     # Without additions the file itself: joining would copy it.
-    model = b"".join((buffer, *(output(n, _shape(n, card)) for n in added))) if added else bytes(buffer)
-    return Runnable(card or Card(Path(source).stem, None, output="probabilities" if softmax else "logits"), model, name)
+    model = b"".join((buffer, *(output(n, _shape(n, card)) for n in added))) if added else buffer
+    return Runnable(card or Card(file.path.stem, None, output="probabilities" if softmax else "logits"), model, name)
 
 
-def read_card(buffer: Buffer, source: str) -> Card | None:
+def read_card(file: Source) -> Card | None:
     """The card alone; None where the file has none."""
-    return _card(scan(buffer, source))
+    return _card(scan(file.view(), file.name))
 
 
-def with_card(buffer: Buffer, source: str, card: Card) -> bytes:
+def with_card(file: Source, card: Card) -> bytes:
     """The same file with another card; the graph is not touched."""
-    read(buffer, source)
-    return property(cards.KEY, cards.to_json(card)) + without_property(buffer, cards.KEY)
+    read(file)
+    return property(cards.KEY, cards.to_json(card)) + without_property(file.whole(), cards.KEY)
 
 
 def _card(found: Scan) -> Card | None:

@@ -13,10 +13,11 @@ import numpy as np
 
 from resnets import card as cards
 from resnets.card import Card
+from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
-from resnets.weights.model import Model, Runnable, absurd, checked
+from resnets.weights.model import Model, absurd, checked
 from resnets.weights.options import Options
-from resnets.weights.wire import Buffer
+from resnets.weights.source import Source
 
 MAX_HEADER = 32 << 20  # bytes; 1,202 layers and 21,000 labels need 3 MB
 Place = tuple[int, int, tuple[int, ...]]  # first byte, byte after the last, shape
@@ -42,60 +43,49 @@ def write(model: Model, options: Options) -> bytes:
     return b"".join((len(text).to_bytes(8, "little"), text, *arrays))
 
 
-def read(buffer: Buffer, source: str) -> Model:
-    """The model, its arrays copied. Raises ResNetsError for a file that is damaged, or has no card of ours."""
-    card, places = _open(buffer, source)
-    arrays = {
-        name: np.frombuffer(buffer, "<f4", (last - first) // 4, first).reshape(shape).astype(np.float32)
-        for (first, last, shape), name in places
-    }
-    return checked(card, arrays, source)
+def read(file: Source, given: Architecture | None = None) -> Model:
+    """The model. Raises ResNetsError for a file that is damaged, or has no card of ours."""
+    card, places = _open(file)
+    arrays = {name: file.array("<f4", shape, first) for (first, _, shape), name in places}
+    return checked(card, arrays, file.name)
 
 
-def runnable(buffer: Buffer, source: str, outputs: tuple[str, ...]) -> Runnable:
-    """The card and an ONNX model that is built from it."""
-    from resnets.weights import onnx
-
-    model = read(buffer, source)
-    return Runnable(model.card, onnx.write(model, Options(outputs=outputs)), "logits")
-
-
-def read_card(buffer: Buffer, source: str) -> Card | None:
+def read_card(file: Source) -> Card | None:
     """The card alone; None where the file has none. The header is checked against the size of the file."""
-    card, _ = _open(buffer, source)
+    card, _ = _open(file)
     return card
 
 
-def with_card(buffer: Buffer, source: str, card: Card) -> bytes:
+def with_card(file: Source, card: Card) -> bytes:
     """The same arrays with another card."""
-    return write(replace(read(buffer, source), card=card), Options())
+    return write(replace(read(file), card=card), Options())
 
 
-def _open(buffer: Buffer, source: str) -> tuple[Card | None, list[tuple[Place, str]]]:
+def _open(file: Source) -> tuple[Card | None, list[tuple[Place, str]]]:
     """The card, and where each array lies. The arrays must follow each other without a gap and end with the file."""
-    header, begin = _header(buffer, source)
+    header, begin = _header(file)
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
-    places = sorted((_place(name, entry, begin, source), name) for name, entry in entries.items())
+    places = sorted((_place(name, entry, begin, file.name), name) for name, entry in entries.items())
     at = begin
     for (first, last, _), name in places:
-        if first != at or last > len(buffer):
-            raise _damaged(source, f"array {name!r} should lie at bytes {first:,} to {last:,} of {len(buffer):,}")
+        if first != at or last > file.size:
+            raise _damaged(file.name, f"array {name!r} should lie at bytes {first:,} to {last:,} of {file.size:,}")
         at = last
-    if at != len(buffer):
-        raise _damaged(source, f"{len(buffer) - at:,} bytes belong to no array")
+    if at != file.size:
+        raise _damaged(file.name, f"{file.size - at:,} bytes belong to no array")
     return _card(header), places
 
 
-def _header(buffer: Buffer, source: str) -> tuple[dict[str, Any], int]:
-    length = int.from_bytes(buffer[:8], "little") if len(buffer) >= 8 else -1
-    if not 2 <= length <= min(MAX_HEADER, len(buffer) - 8):
-        raise _damaged(source, f"its header should be {max(length, 0):,} of {len(buffer):,} bytes")
+def _header(file: Source) -> tuple[dict[str, Any], int]:
+    length = int.from_bytes(file.at(0, 8), "little") if file.size >= 8 else -1
+    if not 2 <= length <= min(MAX_HEADER, file.size - 8):
+        raise _damaged(file.name, f"its header should be {max(length, 0):,} of {file.size:,} bytes")
     try:
-        header = json.loads(bytes(buffer[8 : 8 + length]).decode(), object_pairs_hook=_once)
+        header = json.loads(file.at(8, length).decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise _damaged(source, f"its header is not JSON: {error}") from error
+        raise _damaged(file.name, f"its header is not JSON: {error}") from error
     if not isinstance(header, dict):
-        raise _damaged(source, "its header is not a JSON object")
+        raise _damaged(file.name, "its header is not a JSON object")
     return header, 8 + length
 
 

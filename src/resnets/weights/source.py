@@ -4,6 +4,8 @@ Readers see a model file through this alone: what they do not ask for is never r
 and no length that a file claims is allocated before it is known that the file has so many bytes.
 """
 
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from math import prod
@@ -16,25 +18,28 @@ from numpy.typing import DTypeLike, NDArray
 from resnets.weights.wire import DamagedError
 
 WINDOW = 1 << 18  # bytes read at a time where a reader asks for a few
+Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
 
 
 @dataclass(eq=False)
 class Source:
     """`name` is what errors call it, and for a file its path. `size` in bytes.
 
-    Held open by `files.opened`; `Source.of` is the same over bytes in memory.
+    Held open by `files.opened`; `Source.of` is the same over bytes in memory. `stamp` says which file it is: another file
+    under that name, or other contents, have another.
     """
 
     name: str
     size: int
     file: FileIO | None = None
+    stamp: Stamp | None = None
     _window: bytes = b""
     _begin: int = 0
 
     @staticmethod
     def of(data: bytes, name: str) -> "Source":
         """Bytes in memory under that name."""
-        return Source(name, len(data), None, bytes(data))
+        return Source(name, len(data), _window=bytes(data))
 
     @property
     def path(self) -> Path:
@@ -66,6 +71,17 @@ class Source:
     def whole(self) -> bytes:
         """All bytes."""
         return self._window if self.file is None else self._read(0, self.size)
+
+    def view(self) -> memoryview:
+        """All bytes without reading them: those of a file are mapped."""
+        if self.file is None:
+            return memoryview(self._window)
+        return memoryview(mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, some at a time."""
+        for offset in range(0, self.size, 1 << 20):
+            yield self._read(offset, min(1 << 20, self.size - offset))
 
     def check(self, offset: int, count: int) -> None:
         """Raises DamagedError unless the file has `count` bytes from `offset` on."""
