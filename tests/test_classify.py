@@ -89,6 +89,16 @@ def test_ten_crops_are_the_mean_of_their_logits(tiny_model, photos):
         classifier.run([photos["cat"]], crops=3)
 
 
+@pytest.mark.parametrize("name", ["fb", "zoo-notebook", "caffe2"])
+def test_recipes_of_others_reach_the_network(tiny_model, photos, name):
+    recipe = replace(RECIPES[name], size=48, crop=32)
+    rows = Classifier(tiny_model, recipe=recipe, threads=1).run([*photos.values(), "missing.jpg"])
+    for path, row in zip(photos.values(), rows):
+        x = normalise(prepare(decode(path, exif=recipe.exif, alpha=recipe.alpha), recipe), recipe)
+        assert np.allclose(row.logits, Classifier(tiny_model, recipe=recipe).logits(x)[0], atol=1e-5)
+    assert next(rows).error == "There is no such file."
+
+
 def test_features_are_pooled_and_give_the_logits(classifier, tiny_model, photos):
     features = classifier.features(list(photos.values()))
     assert features.shape == (len(photos), 64)

@@ -72,8 +72,24 @@ RECIPES: dict[str, Recipe] = {
     "resnets": Recipe(),
     # torchvision's Resize(256), CenterCrop(224) on a PIL image that was opened with convert("RGB").
     "torchvision": Recipe(exif="ignore", alpha="drop"),
+    # fb.resnet.torch's transforms.lua: Scale(256), ColorNormalize, CenterCrop(224), or TenCrop(224).
+    "fb": Recipe(filter="torch7-bicubic", crop_rounding="ceil", exif="ignore", alpha="drop"),
     # The zoo's imagenet_preprocess.py: Pillow bilinear, the other side round()ed, the corner floor()ed.
     "zoo-readme": Recipe(resize_rounding="half-even", crop_rounding="floor", exif="ignore", alpha="drop"),
+    # The zoo's imagenet_inference and imagenet_validation notebooks: Gluon's Resize(256), which makes a square of
+    # whatever it is given (cv2.resize, bilinear from MXNet 1.3 on), CenterCrop(224). MXNet ignores EXIF.
+    "zoo-notebook": Recipe(
+        resize="square", filter="opencv-bilinear", crop_rounding="floor", exif="ignore", alpha="drop"
+    ),
+    # The zoo's Caffe2 ResNet-50 came without a word on its pixels. In onnx/models#64 a maintainer points to its trainer,
+    # resnet50_trainer.py: mean 128, std 128, scale 256, crop 224. Its operator, caffe2/image/image_input_op.h, has
+    # OpenCV's BGR, truncates the other side, floors the corner, and resizes by cv2.INTER_AREA, to which Pillow's
+    # bilinear is the nearest filter here (0.9 grey levels off on the mean of a hundred photographs; OpenCV's bilinear
+    # 1.3). Whether it heeds EXIF hangs on the OpenCV that it is built with.
+    "caffe2": Recipe(
+        crop_rounding="floor", order="BGR", exif="ignore", alpha="drop",
+        scale=1.0, mean=(128.0, 128.0, 128.0), std=(128.0, 128.0, 128.0),
+    ),
     # fb.resnet.torch's CIFAR-10: pixels on 0-255, no resizing.
     "cifar": Recipe(
         resize="none", size=32, crop=32, crop_rounding="ceil", exif="ignore", alpha="drop",

@@ -17,7 +17,8 @@ def _placed(_: click.Context, __: click.Parameter, target: str | None) -> str | 
     return target
 
 
-RECIPES = "resnets, torchvision, zoo-readme or cifar"  # card.RECIPES, which is not imported to print a help text
+# card.RECIPES, which is not imported to print a help text.
+RECIPES = "resnets, torchvision, fb, zoo-readme, zoo-notebook, caffe2 or cifar"
 
 JSON = click.option(
     "--json", "json_to", metavar="FILE", callback=_placed, help="Write the result as JSON; - is stdout, without text."
