@@ -81,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
     "zoo-notebook": Recipe(
         resize="square", filter="opencv-bilinear", crop_rounding="floor", exif="ignore", alpha="drop"
     ),
-    # The zoo's Caffe2 ResNet-50 came without a word on its pixels. In onnx/models#64 a maintainer points to its trainer,
+    # The zoo's Caffe2 ResNet-50 comes without a word on pixels. In onnx/models#64 a maintainer points to the trainer,
     # resnet50_trainer.py: mean 128, std 128, scale 256, crop 224. Its operator, caffe2/image/image_input_op.h, has
     # OpenCV's BGR, truncates the other side, floors the corner, and resizes by cv2.INTER_AREA, to which Pillow's
     # bilinear is the nearest filter here (0.9 grey levels off on the mean of a hundred photographs; OpenCV's bilinear
