@@ -1,17 +1,19 @@
-"""What a Torch7 file is made of: the values of Lua as Python has them, and frozen places where arrays lie.
+"""What a Torch7 file is made of: the values of Lua as Python has them, and the places where arrays lie.
 
-A Lua number is a float, a string a str (UTF-8, other bytes as surrogate escapes, so that it goes back as it came), nil is
-None, a boolean a bool. Tables, tensors, storages and functions are compared by identity, as in Lua: two references
-to one of them are one Python object.
+A Lua number is a float, a string a str (UTF-8, other bytes as surrogate escapes, so that it goes back as it came), nil
+is None, a boolean a bool. Tables, objects, tensors, storages and functions are compared by identity, as in Lua: two
+references to one of them are one Python object.
 """
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnets.weights.source import Source
+from resnets.weights.wire import DamagedError
 
 # Element type of torch.XStorage and torch.XTensor in a file with 8-byte longs; the CUDA twins have the same bytes.
 ELEMENTS = {
@@ -19,13 +21,16 @@ ELEMENTS = {
     "Cuda": "f4", "CudaByte": "u1", "CudaChar": "i1", "CudaShort": "i2", "CudaInt": "i4", "CudaLong": "i8",
     "CudaDouble": "f8", "CudaHalf": "f2",
 }  # fmt: skip
+UNVERSIONED = -1  # the version of an object without one: files older than Torch's version numbers
+MAX_REPEATS = 64  # a view may show each element of its storage so many times: an expanded one could claim any size
+FEW = 1 << 20  # elements that any view may have
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Table:
     """A Lua table: (key, value) in the order of the file."""
 
-    pairs: list[tuple[Any, Any]] = field(default_factory=list)
+    pairs: list[tuple[Any, Any]] = field(default_factory=list, repr=False)
 
     def __getitem__(self, key: Any) -> Any:
         """The value of a string, number or boolean; None where there is none, as in Lua."""
@@ -40,41 +45,47 @@ class Table:
         return found
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Object:
-    """An object of a torch class that is neither tensor nor storage: `nn.Sequential`. `version` 0: none was written."""
+    """An object of a torch class that is neither tensor nor storage: `nn.Sequential`.
+
+    `value` is what its class wrote: for nearly all a Table of fields, for torch.Generator bytes. `ahead` is what some
+    write before it: the GPUs of nn.DataParallelTable.
+    """
 
     name: str
     version: int
-    value: Any  # what its class wrote: for nearly all a Table of fields
+    value: Any = field(repr=False)
+    ahead: tuple[Any, ...] = field(default=(), repr=False)
 
     def __getitem__(self, key: str) -> Any:
         """A field; None where there is none."""
         return self.value[key] if isinstance(self.value, Table) else None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Storage:
     """`torch.FloatStorage`: `count` elements. Those of a binary file are read from it on demand, others are here."""
 
     name: str
     count: int
     version: int = 1
-    elements: NDArray[Any] | None = None
-    source: Source | None = None
+    elements: NDArray[Any] | None = field(default=None, repr=False)
+    source: Source | None = field(default=None, repr=False)
     offset: int = 0  # byte of the file
     dtype: str = ""  # of the elements in the file, with its byte order: "<f4"
 
     def read(self, first: int, count: int) -> NDArray[Any]:
-        """Elements [first, first + count) as an array [count] of its own memory."""
+        """Elements [first, first + count) as an array [count] of its own memory, of the type that ELEMENTS says."""
         if self.elements is not None:
             return np.array(self.elements[first : first + count])
         assert self.source is not None
         width = np.dtype(self.dtype).itemsize
-        return self.source.array(self.dtype, (count,), self.offset + first * width)
+        found = self.source.array(self.dtype, (count,), self.offset + first * width)
+        return found.astype(elements_of(self.name), copy=False)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Tensor:
     """`torch.FloatTensor`: a view of a storage. `stride` in elements, `offset` of the first element, from 0."""
 
@@ -86,20 +97,50 @@ class Tensor:
     version: int = 1
 
     def array(self) -> NDArray[Any]:
-        """The elements, contiguous, in memory of their own: only those that the view spans are read."""
-        if self.storage is None or not self.size or 0 in self.size:
-            kind = ELEMENTS[self.name.removeprefix("torch.").removesuffix("Tensor")]
-            return np.empty(self.size if self.size else (0,), kind)
-        spread = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True)) + 1
-        flat = self.storage.read(self.offset, spread)
+        """The elements, contiguous, in memory of their own: only those that the view spans are read.
+
+        Raises DamagedError for a view that shows the few elements of its storage so often that it is absurd.
+        """
+        if self.storage is None or not self.size:
+            return np.empty(self.size or (0,), elements_of(self.name))
+        if prod(self.size) > max(FEW, MAX_REPEATS * self.storage.count):
+            shape = " x ".join(str(n) for n in self.size)
+            raise DamagedError(f"a tensor of {shape} is a view of {self.storage.count:,} elements")
+        flat = self.storage.read(self.offset, self.spread)
         steps = tuple(step * flat.itemsize for step in self.stride)
         return np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, self.size, steps))
 
+    @property
+    def spread(self) -> int:
+        """How many elements of the storage lie between its first and its last one, with both."""
+        return sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True)) + 1 if self.size else 0
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class Function:
     """A Lua function: bytecode that is kept and never run. `kind` is its type code in the file: 6, 7 or 8."""
 
     kind: int
-    code: bytes
-    upvalues: Any
+    code: bytes = field(repr=False)
+    upvalues: Any = field(repr=False)
+
+
+def elements_of(name: str) -> str | None:
+    """`torch.FloatTensor` or `torch.FloatStorage` → `f4`; None for the name of any other class."""
+    stem = name.removeprefix("torch.")
+    for suffix in ("Tensor", "Storage"):
+        if len(stem) < len(name) and stem.endswith(suffix):
+            return ELEMENTS.get(stem.removesuffix(suffix))
+    return None
+
+
+def tensor(array: NDArray[Any], kind: str = "Float") -> Tensor:
+    """An array as a contiguous tensor over a storage of its own: `tensor(weight, "Cuda")` is a torch.CudaTensor.
+
+    An array without elements is the tensor without dimensions, for Torch has no sizes of 0.
+    """
+    flat = np.ascontiguousarray(array, ELEMENTS[kind]).reshape(-1)
+    if not flat.size:
+        return Tensor(f"torch.{kind}Tensor", (), (), 0, None)
+    stride = tuple(prod(array.shape[i + 1 :]) for i in range(array.ndim))
+    return Tensor(f"torch.{kind}Tensor", array.shape, stride, 0, Storage(f"torch.{kind}Storage", flat.size, 1, flat))
