@@ -41,9 +41,9 @@ MAY_IMPORT = {
     " weights.wire",
     "describe": "card catalog errors network weights weights.source",
     "engines": "errors",
-    "convert": "card catalog engines errors files images parallel weights weights.fold weights.model"
-    " weights.source",
     "predictions": "card engines errors",
+    "proof": "card engines errors images inputs parallel predictions weights weights.model weights.source",
+    "convert": "card catalog errors files proof weights weights.fold weights.model weights.source",
     "classify": "card engines errors images labels parallel predictions weights weights.source",
     "data": "errors images inputs parallel progress",
     "plots": "errors files",

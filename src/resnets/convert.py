@@ -1,51 +1,48 @@
 """A model file goes in, the same model in another format comes out, with the proof that it still computes the same."""
 
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from resnets import proof
 from resnets.card import Card, Label, Recipe
-from resnets.catalog import named
-from resnets.engines.table import Network, opener
+from resnets.catalog import Architecture, named
 from resnets.errors import ResNetsError, plain
 from resnets.files import write_whole
-from resnets.parallel import cores
+from resnets.proof import Difference
 from resnets.weights import files
 from resnets.weights.fold import foldable
-from resnets.weights.model import Model, Runnable
+from resnets.weights.model import Model
 from resnets.weights.options import Options
 from resnets.weights.source import Source
 
 TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
-Batch = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did. `max_abs` is the largest difference of a logit, `max_rel` the same over the largest logit.
+    """What a conversion did.
 
-    `top1_agreement` is a share from 0 to 1; `inputs` are the images compared; `own_graph` tells whether the source file
-    holds a graph of its own; `lost` are fields that did not survive the round trip; `written` is False where the proof
-    failed.
+    `own_graph` tells whether the source's own graph stands behind the `difference`, and `evidence` says what does;
+    `notes` are what the file's names implied and what was rewritten; `lost` are fields that did not survive the round
+    trip; `written` is False where the proof failed.
     """
 
     architecture: str
-    max_abs: float
-    max_rel: float
-    top1_agreement: float
-    inputs: int
+    difference: Difference
     own_graph: bool
+    evidence: str
     notes: tuple[str, ...]
     lost: tuple[str, ...]
     written: bool
 
     @property
     def holds(self) -> bool:
-        return self.max_rel <= TOLERANCE
+        return self.difference.max_rel <= TOLERANCE
 
 
 def convert(
@@ -56,38 +53,52 @@ def convert(
     fold: bool = False,
     labels: tuple[Label, ...] | None = None,
     recipe: Recipe | None = None,
+    architecture: Architecture | None = None,
     given: tuple[str, ...] = (),
+    data: Path | None = None,
     force: bool = False,
 ) -> Conversion:
-    """Write the model of `source` (a name or a path) to `target`, after running both through ONNX Runtime.
+    """Write the model of `source` (a name or a path) to `target`, after comparing what both compute.
 
-    `labels` and `recipe` go into the target's card, and `given` says in its `source` what was given by hand. Where
-    the logits differ by more than TOLERANCE nothing is written, but for `force`. Raises ResNetsError for a source that
+    `labels` and `recipe` go into the target's card, `architecture` is that of a source which does not say all of it,
+    and `given` says in the card's `source` what was given by hand. `data`: a folder of images to compare on. Where the
+    logits differ by more than TOLERANCE nothing is written, but for `force`. Raises ResNetsError for a source that
     cannot be read, a target that cannot hold the model, and a target that is the source.
     """
     source = files.resolve(source)
+    files.format_of(target)
     refuse_same(source, target)
     with files.opened(source) as file:
-        model = files.read(file)
-        model = replace(model, card=amend(model.card, labels=labels, recipe=recipe, given=given))
-        written, data, lost = files.encode(model, target, options, fold=fold, force=force)
-        before = files.runnable(file)
-    after = files.runnable(Source.of(data, str(target)))
-    max_abs, max_rel, agreement, count = compare(before, after, batches(model))
-    holds = max_rel <= TOLERANCE or force
-    if holds:
-        write_whole(target, data)
+        read = files.read(file, architecture)
+        card = amend(read.card, labels=labels, recipe=recipe, given=given)
+        model = replace(read, card=replace(card, source=_origin(file, card)))
+        written, content, lost = files.encode(model, target, options, fold=fold, force=force)
+        own_graph, evidence = proof.evidence(file, read)
+        before = proof.graph_of(file, read)
+        copy = Source.of(content, str(target))
+        difference = proof.compare(before, proof.graph_of(copy, written), proof.batches(model, before.side, data))
+    done = difference.max_rel <= TOLERANCE or force
+    if done:
+        write_whole(target, content)
     return Conversion(
         architecture=named(model.architecture) or model.card.name,
-        max_abs=max_abs,
-        max_rel=max_rel,
-        top1_agreement=agreement,
-        inputs=count,
-        own_graph=source.suffix.lower() == ".onnx",
-        notes=_rewrites(model, written),
+        difference=difference,
+        own_graph=own_graph,
+        evidence=evidence,
+        notes=(*read.notes, *_rewrites(model, written), *_left_behind(model.card, files.read_card(copy), target)),
         lost=tuple(lost),
-        written=holds,
+        written=done,
     )
+
+
+def _origin(file: Source, card: Card) -> dict[str, Any]:
+    """Where the model came from: what its card says, or the file it was read from."""
+    if card.source.keys() & {"sha256", "url"} or files.read_card(file) is not None:
+        return card.source
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    return {"file": file.path.name, "sha256": digest.hexdigest(), **card.source}
 
 
 def refuse_same(source: Path, target: Path) -> None:
@@ -131,42 +142,13 @@ def _rewrites(model: Model, written: Model) -> tuple[str, ...]:
     return (f"exact rewrite: {count} batch norms folded into the convolutions before them, {kept} kept",)
 
 
-def compare(before: Runnable, after: Runnable, inputs: list[Batch]) -> tuple[float, float, float, int]:
-    """(largest absolute, largest relative difference, share of equal top-1, images) of two models' logits."""
-    pairs = list(zip(_logits(before, inputs), _logits(after, inputs), strict=True))
-    largest = max(float(np.abs(reference).max()) for reference, _ in pairs)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity: said below
-        difference = max(float(np.abs(reference - other).max()) for reference, other in pairs)
-    equal = sum(int((reference.argmax(1) == other.argmax(1)).sum()) for reference, other in pairs)
-    count = sum(len(x) for x in inputs)
-    if not np.isfinite((largest, difference)).all():
-        return float("inf"), float("inf"), equal / count, count
-    return difference, difference / max(largest, float(np.finfo(np.float32).tiny)), equal / count, count
-
-
-def _logits(model: Runnable, inputs: list[Batch]) -> list[Batch]:
-    session = opener("onnxruntime")(model.model, cores())
-    network = Network(session, model.answer, model.card.output, model.card.name)
-    return [network.run(x, ("logits",))["logits"] for x in inputs]
-
-
-def batches(model: Model) -> list[Batch]:
-    """Inputs of a proof: noise at the recipe's size, noise that is not square, and the photographs of the package."""
-    channels = model.architecture.input_channels
-    side = model.card.recipe.crop if model.card.recipe else 32 if model.architecture.cifar_stem else 224
-    draw = np.random.default_rng(0).standard_normal
-    noise = [draw((n, channels, side, wide), np.float32) for n, wide in ((3, side), (1, side + side // 4))]
-    return noise + (_photographs(model.card.recipe) if model.card.recipe and channels == 3 else [])
-
-
-def _photographs(recipe: Recipe) -> list[Batch]:
-    from resnets.images.decode import SUFFIXES, decode
-    from resnets.images.prepare import normalise, prepare
-
-    folder = Path(__file__).with_name("photos")
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
-    crops = [prepare(decode(path, exif=recipe.exif, alpha=recipe.alpha), recipe) for path in paths]
-    return [normalise(np.concatenate(crops), recipe)] if crops else []
+def _left_behind(card: Card, written: Card | None, target: Path) -> tuple[str, ...]:
+    """What the card says beyond the network, where the target has no place for it."""
+    said = {"labels": card.labels, "recipe": card.recipe, "scores": card.scores, "licence": card.licence}
+    lost = [name for name, value in said.items() if value]
+    if written is not None or not lost:
+        return ()
+    return (f"{target.name} has no place for the card's {', '.join(lost)}: give them by flags when it is used",)
 
 
 def recard(model: str | Path, out: Path, **changes: Any) -> Card:
@@ -188,29 +170,27 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
 
 def report(done: Conversion, source: str, target: Path) -> tuple[dict[str, Any], str]:
     """A conversion as the values of `--json` and as lines for people. A difference that is no number is null."""
-    figures = {"max_abs": done.max_abs, "max_rel": done.max_rel}
+    found = done.difference
+    figures = {"max_abs": found.max_abs, "max_rel": found.max_rel}
     value = {
         **{name: figure if np.isfinite(figure) else None for name, figure in figures.items()},
-        "top1_agreement": done.top1_agreement,
+        "top1_agreement": found.top1_agreement,
         "architecture": done.architecture,
-        "inputs": done.inputs,
+        "inputs": found.inputs,
         "own_graph": done.own_graph,
+        "evidence": done.evidence,
         "notes": list(done.notes),
         "lost": list(done.lost),
         "written": done.written,
     }
-    if done.own_graph:
-        proof = "proved against the source's own graph" if done.holds else "NOT equal to the source's own graph"
-    else:
-        proof = "the source holds no graph: compared with the network that its card describes"
-    agreement = f"top1_agreement {done.top1_agreement:.2%} on {done.inputs} images"
+    agreement = f"top1_agreement {found.top1_agreement:.2%} on {found.inputs} images"
     lines = [
         f"{target}: {done.architecture}, from {source}" if done.written else f"{target}: not written",
         f"round trip: lost {', '.join(done.lost)}"
         if done.lost
         else "round trip equal: the same architecture and arrays",
-        proof,
-        f"max_abs {done.max_abs:.2g}, max_rel {done.max_rel:.2g}, {agreement}",
+        done.evidence if done.holds else f"NOT EQUAL ({done.evidence})",
+        f"max_abs {found.max_abs:.2g}, max_rel {found.max_rel:.2g}, {agreement}",
         *done.notes,
     ]
     if not done.holds:

@@ -72,8 +72,20 @@ def create_command(
 @OPSET
 @click.option("--fold", is_flag=True, help="Fold batch norms into the convolutions before them.")
 @click.option("--outputs", metavar="NAME,...", default="", help="More outputs of an .onnx file: features, feature_map.")
+@click.option(
+    "--names",
+    metavar="DIALECT",
+    help="Whose names the arrays of OUT get: torchvision, timm, gluoncv, akamaster (.pth, .safetensors), structural,"
+    " prefixed, exported, gluoncv (.params), exported (.onnx), nn, cudnn (.t7).",
+)
 @LABELS
 @RECIPE
+@click.option("--architecture", metavar="NAME", help="The network of IN, where its file does not say all of it.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of images to compare both on, in place of the photographs in the package.",
+)
 @JSON
 @click.option("--force", is_flag=True, help="Write OUT even where it would lose something, or differs.")
 def convert_command(
@@ -82,27 +94,36 @@ def convert_command(
     opset: int,
     fold: bool,
     outputs: str,
+    names: str | None,
     labels_from: str | None,
     recipe_name: str | None,
+    architecture: str | None,
+    data: Path | None,
     json_to: str | None,
     force: bool,
 ) -> int:
     """Write the model IN in the format of OUT's suffix, and prove that it still computes the same.
 
+    IN and OUT are .onnx, .safetensors, PyTorch's .pth (.pt, .th), Torch7's .t7 or MXNet's .params files.
+
     \b
     resnets convert best.safetensors best.onnx --opset 17 --fold
+    resnets convert resnet-18.t7 resnet-18.onnx --recipe fb --labels imagenet-1k
     """
+    from resnets.catalog import find
     from resnets.convert import convert, report
     from resnets.weights.options import Options
 
     done = convert(
         source,
         target,
-        Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip())),
+        Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip()), names),
         fold=fold,
         labels=_labels(labels_from),
         recipe=_recipe(recipe_name),
-        given=_given(labels=labels_from, recipe=recipe_name),
+        architecture=find(architecture) if architecture else None,
+        given=_given(labels=labels_from, recipe=recipe_name, architecture=architecture),
+        data=data,
         force=force,
     )
     show(*report(done, source, target), json_to)

@@ -33,14 +33,15 @@ MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalo
 class Format:
     """One kind of file. `module` of weights/ has its `read(source, given)` and `write(model, options)`.
 
-    `graph`: such files hold a network's graph, not arrays alone. `card`: they have a place for a card, and the module has
-    `read_card(source)` and `with_card(source, card)`.
+    `graph`: such files hold a network's graph, not arrays alone. `card`: they have a place for a card, and the module
+    has `read_card(source)` and `with_card(source, card)`. `names`: the dialects that can be written there.
     """
 
     module: str
     what: str
     graph: bool
     card: bool
+    names: tuple[str, ...] = ()
 
     @property
     def room(self) -> Any:
@@ -48,10 +49,18 @@ class Format:
         return import_module(f"resnets.weights.{self.module}")
 
 
-_PTH = Format("pth", "PyTorch checkpoint", graph=False, card=True)
+_TORCH_NAMES = ("torchvision", "timm", "gluoncv", "akamaster")
+_PTH = Format("pth", "PyTorch", graph=False, card=True, names=_TORCH_NAMES)
 FORMATS: dict[str, Format] = {
-    ".onnx": Format("onnx", "ONNX", graph=True, card=True),
-    ".safetensors": Format("safetensors", "safetensors", graph=False, card=True),
+    ".onnx": Format("onnx", "ONNX", graph=True, card=True, names=("exported",)),
+    ".safetensors": Format("safetensors", "safetensors", graph=False, card=True, names=_TORCH_NAMES),
+    ".pth": _PTH,
+    ".pt": _PTH,
+    ".th": _PTH,
+    ".t7": Format("t7", "Torch7", graph=True, card=False, names=("nn", "cudnn")),
+    ".params": Format(
+        "params", "MXNet", graph=False, card=False, names=("structural", "prefixed", "exported", "gluoncv")
+    ),
 }
 
 
@@ -88,16 +97,18 @@ def save(
     opset: int = 13,
     fold: bool = False,
     outputs: tuple[str, ...] = (),
+    names: str | None = None,
     force: bool = False,
 ) -> Model:
     """Write a model in the format of the suffix, whole or not at all, and return what was written.
 
-    `fold` folds batch norms into convolutions; `opset` and `outputs` (`features`, `feature_map`) concern .onnx. What
-    is about to be written is read back first: unless the same architecture and arrays come back nothing is written,
-    but for `force`. Raises ResNetsError for that, an unknown suffix, arrays with NaN or infinity, a missing folder.
+    `fold` folds batch norms into convolutions; `opset` and `outputs` (`features`, `feature_map`) concern .onnx; `names`
+    are those of another framework, such as `torchvision`. What is about to be written is read back first: unless the
+    same architecture and arrays come back nothing is written, but for `force`. Raises ResNetsError for that, an unknown
+    suffix, arrays with NaN or infinity, a missing folder.
     """
     path = Path(path)
-    written, data, _ = encode(model, path, Options(opset, outputs), fold=fold, force=force)
+    written, data, _ = encode(model, path, Options(opset, outputs, names), fold=fold, force=force)
     write_whole(path, data)
     return written
 
@@ -106,8 +117,17 @@ def encode(
     model: Model, path: Path, options: Options, *, fold: bool = False, force: bool = False
 ) -> tuple[Model, bytes, list[str]]:
     """The model as it will be written at `path`, the bytes of that file, and the fields that reading it back loses."""
+    form = format_of(path)
+    if options.names not in (None, *form.names):
+        raise ResNetsError(
+            f"A {path.suffix} file has no names called {options.names!r}.", f"Use --names {' or '.join(form.names)}."
+        )
+    if options.outputs and form.module != "onnx":
+        raise ResNetsError(
+            f"A {path.suffix} file cannot have more outputs than the logits.", "Write a .onnx file instead."
+        )
     model = sealed(folded(model) if fold else model)
-    data: bytes = format_of(path).room.write(model, options)
+    data: bytes = form.room.write(model, options)
     back = read(Source.of(data, str(path)))
     lost = [] if same(back.architecture, model.architecture) else ["architecture"]
     lost += [] if digest(back.weights) == model.card.weights_sha256 else ["weights_sha256"]

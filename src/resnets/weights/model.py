@@ -21,11 +21,15 @@ MAX_RANK, MAX_SIZE = 16, 1 << 31  # dimensions and numbers of an array in a file
 
 @dataclass(frozen=True)
 class Model:
-    """`weights` are float32, by canonical name, in the order of the network's steps."""
+    """`weights` are float32, by canonical name, in the order of the network's steps.
+
+    `notes`: what its reader has to tell about the file, one sentence each: what names implied, what was rounded.
+    """
 
     architecture: Architecture
     weights: Arrays
     card: Card
+    notes: tuple[str, ...] = ()
 
 
 class Runnable(NamedTuple):

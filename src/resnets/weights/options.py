@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """`opset` and `outputs` (`features`, `feature_map`) concern formats that hold a graph."""
+    """`opset` and `outputs` (`features`, `feature_map`) concern .onnx; `names` is the dialect of names.
+
+    None is the format's own: canonical names where it has a card.
+    """
 
     opset: int = 13
     outputs: tuple[str, ...] = ()
+    names: str | None = None

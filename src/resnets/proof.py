@@ -1,0 +1,170 @@
+"""Two model files and images go in; how far apart the logits of their own graphs lie comes out.
+
+The source never passes through our Architecture where it holds a graph: an ONNX file is run by ONNX Runtime as it
+stands, a Torch7 file is executed module by module in float64. What holds arrays alone is run as the network that its
+card or its names describe, and the sentence beside the numbers says so.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.card import RECIPES, Recipe
+from resnets.engines.table import Network, opener
+from resnets.errors import ResNetsError
+from resnets.parallel import cores
+from resnets.predictions import softmax
+from resnets.weights import files
+from resnets.weights.model import Model
+from resnets.weights.source import Source
+
+Batch = NDArray[np.float32]
+Logits = NDArray[Any]
+BATCH = 8  # images at a time
+MOST = 256  # images of a folder: a 152-layer network takes two seconds for each in float64
+IMAGENET, CIFAR = 224, 32  # pixels of a network whose card names no crop
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as its file has it: images [n, c, h, w] → [n, classes].
+
+    `output`: what it gives, `logits` or `probabilities`. `side`: the one size of image that it takes, in pixels, or
+    None.
+    """
+
+    run: Callable[[Batch], Logits]
+    output: str = "logits"
+    side: int | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`max_abs`: the largest difference of a logit; `max_rel`: the same over the largest logit of the source.
+
+    Between probabilities where the source gives these. `top1_agreement` is a share from 0 to 1, `inputs` how many
+    images.
+    """
+
+    max_abs: float
+    max_rel: float
+    top1_agreement: float
+    inputs: int
+
+
+def graph_of(source: Source, model: Model) -> Graph:
+    """The file's own graph; of a file without one, the network of `model`, which was read from it."""
+    module = files.format_of(source.path).module
+    side = CIFAR if model.architecture.cifar_stem else IMAGENET
+    if module == "t7":
+        from resnets.weights import t7
+        from resnets.weights.torch7.run import run
+
+        tree = t7.tree(source)
+        return Graph(lambda x: run(tree, x.astype(np.float64)), side=side)  # its last pooling has a window of that size
+    found = files.runnable(source)
+    session = opener("onnxruntime")(found.model, cores())
+    network = Network(session, found.answer, "logits", source.name)
+    fixed = session.shape[2] if module == "onnx" and len(session.shape) == 4 else None
+    return Graph(
+        lambda x: network.run(x, ("logits",))["logits"], found.card.output, fixed if isinstance(fixed, int) else None
+    )
+
+
+def evidence(source: Source, model: Model) -> tuple[bool, str]:
+    """Whether the source's own graph stands behind a comparison, and the sentence that says what was compared."""
+    form = files.format_of(source.path)
+    if form.module == "onnx":
+        return True, "proved against the source's own graph, run by ONNX Runtime as it stands"
+    if form.module == "t7":
+        return True, "proved against the source's own modules, run one by one in float64"
+    if form.module == "params":
+        from resnets.weights import symbol
+
+        checked = symbol.check(source, model)
+        if checked is not None:
+            return True, checked
+    card = files.read_card(source)
+    described = "described by its card" if card and card.architecture else "implied by names"
+    return False, f"round trip equal; network {described}"
+
+
+def compare(before: Graph, after: Graph, inputs: Iterator[Batch]) -> Difference:
+    """How far apart the two are. Infinity where one gives numbers that are none."""
+    largest = difference = 0.0
+    equal = count = 0
+    for x in inputs:
+        reference, other = _like(before.run(x), before, before), _like(after.run(x), after, before)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity: said below
+            largest = np.maximum(largest, np.abs(reference).max())  # which keeps NaN
+            difference = np.maximum(difference, np.abs(reference - other).max())
+        equal += int((reference.argmax(1) == other.argmax(1)).sum())
+        count += len(x)
+    if not np.isfinite((largest, difference)).all():
+        return Difference(float("inf"), float("inf"), equal / max(count, 1), count)
+    relative = difference / max(largest, float(np.finfo(np.float32).tiny))
+    return Difference(float(difference), float(relative), equal / max(count, 1), count)
+
+
+def _like(values: Logits, graph: Graph, wanted: Graph) -> Logits:
+    rows = values.reshape(len(values), -1)
+    return softmax(rows) if wanted.output == "probabilities" and graph.output == "logits" else rows
+
+
+def batches(model: Model, side: int | None, data: Path | None = None) -> Iterator[Batch]:
+    """Inputs of a proof: noise, then the photographs of the package, or the images in `data`.
+
+    They are prepared by the card's recipe, else by torchvision's. `side`: the only size that the source takes.
+    """
+    recipe = _recipe(model, side)
+    channels = model.architecture.input_channels
+    draw = np.random.default_rng(0).standard_normal
+    yield draw((3, channels, recipe.crop, recipe.crop), np.float32)
+    if side is None:  # one that is not square
+        yield draw((1, channels, recipe.crop, recipe.crop + recipe.crop // 4), np.float32)
+    if channels == len(recipe.mean) == 3:
+        yield from _pictures(_photographs() if data is None else _images(data), recipe)
+    elif data is not None:
+        raise ResNetsError(f"The network takes {channels} channels, and images have 3.", "Leave --data out.")
+
+
+def _recipe(model: Model, side: int | None) -> Recipe:
+    recipe, cifar = model.card.recipe, model.architecture.cifar_stem
+    if recipe is None:
+        recipe = replace(RECIPES["torchvision"], size=CIFAR, crop=CIFAR) if cifar else RECIPES["torchvision"]
+    return recipe if side in (None, recipe.crop) else replace(recipe, crop=side, size=max(recipe.size, side))
+
+
+def _photographs() -> list[str]:
+    from resnets.images.decode import SUFFIXES
+
+    folder = Path(__file__).with_name("photos")
+    return [str(path) for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+
+
+def _images(data: Path) -> list[str]:
+    """At most MOST images of a folder, from all over it."""
+    from resnets.inputs import Passed, expand
+
+    found = [path for path in expand([str(data)], Passed()) if isinstance(path, str)]
+    if not data.is_dir() or not found:
+        raise ResNetsError(f"There are no images in {data}.", "Give a folder of images to --data.")
+    return found[:: -(-len(found) // MOST)]
+
+
+def _pictures(paths: list[str], recipe: Recipe) -> Iterator[Batch]:
+    from resnets.images.decode import ImageError, decode
+    from resnets.images.prepare import normalise, prepare
+
+    for at in range(0, len(paths), BATCH):
+        crops = []
+        for path in paths[at : at + BATCH]:
+            try:
+                crops.append(prepare(decode(Path(path), exif=recipe.exif, alpha=recipe.alpha), recipe))
+            except ImageError as error:
+                raise ResNetsError(f"{path}: {error.problem}", "Give --data a folder of good images.") from error
+        yield normalise(np.concatenate(crops), recipe)
