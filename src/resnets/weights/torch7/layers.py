@@ -77,8 +77,8 @@ def _affine(tree: Tree, module: Object, path: str, at: At) -> At:
 
 def _relu(tree: Tree, module: Object, path: str, at: At) -> At:
     # cudnn's class has `mode` in place of a threshold
-    numbers = [modules.number(module, name) for name in ("threshold", "val") if modules.value(module, name) is not None]
-    mode = modules.value(module, "mode")
+    numbers = [modules.number(module, name) for name in ("threshold", "val") if module[name] is not None]
+    mode = module["mode"]
     if any(numbers) or mode not in (None, "CUDNN_ACTIVATION_RELU"):
         return tree.put(f"a {module.name} with threshold {numbers} and mode {mode!r}", path, at)
     if modules.flag(module, "inplace"):
@@ -108,7 +108,7 @@ def _average_pool(tree: Tree, module: Object, path: str, at: At) -> At:
         return at
     ceil = modules.flag(module, "ceil_mode") or modules.library(module) == "inn"
     # cuDNN divides by the whole window even where the last one is incomplete, unless told otherwise
-    whole = modules.library(module) == "cudnn" and not str(modules.value(module, "mode")).endswith("EXCLUDE_PADDING")
+    whole = modules.library(module) == "cudnn" and not str(module["mode"]).endswith("EXCLUDE_PADDING")
     if side == 1 or (side == stride and ceil and not whole):
         return tree.put("average_pool", path, at, **_numbers(window))
     return tree.put(f"an average pooling {window} that no nn.View follows", path, at)
@@ -177,7 +177,7 @@ def _part(module: Object, channels: int) -> int | None:
     name = modules.kind(module)
     if name in ("Identity", "Copy"):
         return 0
-    scalar = modules.value(module, "constant_scalar")
+    scalar = module["constant_scalar"]
     # in place it would change the value beside it
     if name == "MulConstant" and type(scalar) is float and scalar == 0 and not modules.flag(module, "inplace"):
         return channels
@@ -188,14 +188,19 @@ def _padding(tree: Tree, module: Object, path: str, at: At) -> At:
     """nn.Padding: zeros before the first channel (`pad` below 0) or after the last."""
     pad = modules.number(module, "pad")
     count = int(pad) if abs(pad) <= modules.MAX_NUMBER else 0
-    fill, index = (modules.value(module, name) for name in ("value", "index"))
-    place = (modules.whole(module, "dim"), modules.value(module, "nInputDim"))
+    fill, index = (module[name] for name in ("value", "index"))
+    place = (modules.whole(module, "dim"), module["nInputDim"])
     if place not in ((1, 3.0), (2, None), (2, 4.0)) or fill != 0 or index not in (None, 1) or count != pad:
         return tree.put(f"a {module.name} of other things than zero channels", path, at)
     return _pad(tree, path, at, max(-count, 0), max(count, 0))
 
 
 def _pad(tree: Tree, path: str, at: At, before: int, after: int) -> At:
+    last = tree.steps[-1] if tree.steps else None
+    if last is not None and last.name == at.step and last.op == "pad_channels":  # on one side, then on the other
+        tree.steps.pop()
+        before, after = before + last.zeros[0], after + last.zeros[1]
+        at = At(last.inputs[0], at.channels - sum(last.zeros))
     return tree.put("pad_channels", path, at, at.channels + before + after, zeros=(before, after))
 
 

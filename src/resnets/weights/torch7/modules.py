@@ -51,17 +51,9 @@ def inside(path: str, number: int) -> str:
     return f"{path}.modules[{number}]" if path else f"modules[{number}]"
 
 
-def value(module: Object, field: str) -> Any:
-    """A field; None where there is none. A DataParallelTable writes its GPUs before the table of fields."""
-    fields = module.value
-    if isinstance(fields, list | tuple):
-        fields = next((one for one in reversed(fields) if isinstance(one, Table)), None)
-    return fields[field] if isinstance(fields, Table) else None
-
-
 def whole(module: Object, field: str, default: int | None = None) -> int:
     """A field that holds a whole number from 0."""
-    found = value(module, field)
+    found = module[field]
     if found is None and default is not None:
         return default
     if type(found) is not float or not 0 <= found <= MAX_NUMBER or found != int(found):
@@ -71,7 +63,7 @@ def whole(module: Object, field: str, default: int | None = None) -> int:
 
 def number(module: Object, field: str) -> float:
     """A field that holds a number."""
-    found = value(module, field)
+    found = module[field]
     if type(found) is not float or not isfinite(found):
         raise OddModuleError(f"its field {field} is {_shown(found)}, not a number")
     return found
@@ -79,13 +71,13 @@ def number(module: Object, field: str) -> float:
 
 def flag(module: Object, field: str) -> bool:
     """A field as Lua's `if` takes it: nil and false are false, all else is true."""
-    found = value(module, field)
+    found = module[field]
     return found is not None and found is not False
 
 
 def window(module: Object) -> Window:
     """Kernel, stride and padding. The old field `padding` stands for both directions and comes first, as in nn."""
-    both = value(module, "padding") is not None
+    both = module["padding"] is not None
     padding = [whole(module, "padding" if both else f"pad{side}", 0) for side in "HW"]
     found = Window(
         (whole(module, "kH"), whole(module, "kW")),
@@ -99,7 +91,7 @@ def window(module: Object) -> Window:
 
 def tensor(module: Object, field: str) -> Tensor | None:
     """A field that holds floating-point numbers; None where it is nil or empty."""
-    found = value(module, field)
+    found = module[field]
     if found is None or (isinstance(found, Tensor) and 0 in (found.size or (0,))):
         return None
     if not isinstance(found, Tensor):
@@ -123,7 +115,7 @@ def shaped(module: Object, field: str, *shapes: tuple[int, ...]) -> Tensor:
 
 def sizes(module: Object, field: str) -> tuple[int, ...]:
     """A field that holds a LongStorage: the shape that nn.View gives."""
-    found = value(module, field)
+    found = module[field]
     if not isinstance(found, Storage) or not found.name.endswith("LongStorage") or found.count > 16:
         raise OddModuleError(f"its field {field} is {_shown(found)}, not a torch.LongStorage")
     return tuple(int(n) for n in found.read(0, found.count))
@@ -131,7 +123,7 @@ def sizes(module: Object, field: str) -> tuple[int, ...]:
 
 def children(module: Object) -> list[Object]:
     """The modules of a container in order."""
-    table = value(module, "modules")
+    table = module["modules"]
     if not isinstance(table, Table):
         raise OddModuleError(f"its field modules is {_shown(table)}, not a table")
     found = table.items()
@@ -154,8 +146,8 @@ def root(objects: list[Any], source: str) -> Object | None:
     different = list({id(one): one for one in modules}.values())
     if len(different) > 1:
         raise ResNetsError(
-            f"{source} holds {len(different)} modules ({', '.join(one.name for one in different[:5])}), and nothing says"
-            " which one is the network.",
+            f"{source} holds {len(different)} modules ({', '.join(one.name for one in different[:5])}), and nothing"
+            " says which one is the network.",
             "Save the network alone in Torch, with torch.save(path, model).",
         )
     return different[0] if different else None

@@ -1,0 +1,133 @@
+"""A Torch7 file goes in, a Model comes out, and back: the network is what the file's own module tree says.
+
+A run's `latest.t7` leads to the model file that it names, in the same folder.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+from resnets.card import Card
+from resnets.catalog import Architecture, named
+from resnets.errors import ResNetsError
+from resnets.network import same
+from resnets.weights.files import opened
+from resnets.weights.model import Model, fit, verify
+from resnets.weights.options import Options
+from resnets.weights.recognise import recognise
+from resnets.weights.source import Source
+from resnets.weights.torch7.export import export
+from resnets.weights.torch7.modules import root
+from resnets.weights.torch7.objects import Object, Table
+from resnets.weights.torch7.outline import what
+from resnets.weights.torch7.read import parse
+from resnets.weights.torch7.steps import Tree
+from resnets.weights.torch7.tree import walk
+from resnets.weights.torch7.write import write as written
+
+
+def read(source: Source, given: Architecture | None) -> Model:
+    """The network of the module tree, its arrays as float32; gradients and buffers are never read.
+
+    Raises ResNetsError for a file that holds no network, one that is no residual network (the module's path and why),
+    and one that is not the network `given`; DamagedError for a broken file.
+    """
+    with _led(source) as (file, objects):
+        found = walk(_network(objects, file.name), file.name)
+        architecture, keys = recognise(found.steps, file.name)
+        _agree(given, architecture, file.name)
+        weights = fit(architecture, {name: found.arrays[key]() for name, key in keys.items()}, file.name)
+        followed = file is not source
+        origin = {"file": file.path.name, "sha256": _digest(file)} if followed else {}
+        card = Card(
+            named(architecture) or file.path.stem,
+            architecture,
+            source=origin,
+            input_channels=architecture.input_channels,
+        )
+        verify(card, weights, file.name)
+        notes = (f"{source.path.name} leads to {file.path.name}",) if followed else ()
+        return Model(architecture, weights, card, (*notes, *_notes(found)))
+
+
+def write(model: Model, options: Options) -> bytes:
+    """The module tree that fb.resnet.torch would have built, of classes of nn or cudnn (`options.names`).
+
+    Raises ResNetsError for a network that those classes cannot say.
+    """
+    return written([export(model, options.names)])
+
+
+def tree(source: Source) -> Object:
+    """The module that the file holds, as it stands; its arrays are read from the source while that is open."""
+    with _led(source) as (file, objects):
+        if file is not source:  # which is closed when we leave
+            objects = parse(Source.of(file.whole(), file.name))
+        return _network(objects, file.name)
+
+
+def _network(objects: list[Any], source: str) -> Object:
+    found = root(objects, source)
+    if found is None:
+        raise ResNetsError(
+            f"{source} holds no network: it is {what(objects) or 'another Torch7 file'}.",
+            "Give the file of a model, such as model_best.t7 of the same training.",
+        )
+    return found
+
+
+@contextmanager
+def _led(source: Source) -> Iterator[tuple[Source, list[Any]]]:
+    """The file itself, or the one that fb's latest.t7 names (checkpoints.lua), and its objects.
+
+    Only a file beside it is followed, and only once.
+    """
+    objects = parse(source)
+    name = _pointer(objects)
+    if name is None:
+        yield source, objects
+        return
+    beside = source.path.with_name(re.split(r"[/\\]", name)[-1] or "?")
+    if beside.is_symlink() or not beside.is_file():
+        raise ResNetsError(
+            f"{source.name} leads to {beside.name}, which is no file beside it.",
+            "Copy that file into the same folder, or give it by its own name.",
+        )
+    with opened(beside) as file:
+        yield file, parse(file)
+
+
+def _pointer(objects: list[Any]) -> str | None:
+    top = objects[0]
+    name = top["modelFile"] if isinstance(top, Table) and top["model"] is None else None
+    return name if isinstance(name, str) else None
+
+
+def _digest(source: Source) -> str:
+    sha = hashlib.sha256()
+    for chunk in source.chunks():
+        sha.update(chunk)
+    return sha.hexdigest()
+
+
+def _agree(given: Architecture | None, found: Architecture, source: str) -> None:
+    if given is None or same(given, found):
+        return
+    pairs = ((f.name, getattr(given, f.name), getattr(found, f.name)) for f in fields(found))
+    differing = ", ".join(f"{name} is {there!r}, not {here!r}" for name, here, there in pairs if here != there)
+    raise ResNetsError(
+        f"{source} holds another network than the one given: {differing}.",
+        "Leave the architecture out: a .t7 file says its own.",
+    )
+
+
+def _notes(found: Tree) -> Iterator[str]:
+    for module in found.left_out:
+        yield f"{module} at the end is left out: the converted network gives logits"
+    kinds = {tensor.name for tensor in found.tensors}
+    double = sorted(kind for kind in kinds if "Double" in kind)
+    if double:
+        yield f"arrays of type {', '.join(double)} are rounded to float32"

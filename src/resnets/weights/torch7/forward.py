@@ -1,0 +1,235 @@
+"""A layer of a stored Torch7 tree and its input go in, its output comes out: a table by class.
+
+What nn computes in evaluation mode (nn/*.lua, THNN/generic/*.c), in float64. In-place layers change their input.
+"""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from resnets.weights.torch7 import modules
+from resnets.weights.torch7.modules import OddModuleError, Window
+from resnets.weights.torch7.objects import Object
+
+Array = NDArray[np.float64]
+CHUNK = 1 << 21  # numbers of an image's patches that are laid out at a time: 16 MiB
+
+
+def _floats(module: Object, field: str) -> Array | None:
+    tensor = modules.tensor(module, field)
+    return None if tensor is None else tensor.array().astype(np.float64)
+
+
+def _needed(module: Object, field: str) -> Array:
+    found = _floats(module, field)
+    if found is None:
+        raise OddModuleError(f"its field {field} is missing")
+    return found
+
+
+def _across(numbers: Array) -> Array:
+    """One number a channel, to go with [n, channels, h, w]."""
+    return numbers.reshape(1, -1, 1, 1)
+
+
+def _conv(module: Object, x: Array) -> Array:
+    window = modules.window(module)
+    groups = modules.whole(module, "groups", 1)
+    out = modules.whole(module, "nOutputPlane")
+    weight = _needed(module, "weight").reshape(groups, out // groups, -1)
+    bias = _floats(module, "bias")
+    padded = _padded(x, window, 0.0)
+    patches = sliding_window_view(padded, window.kernel, (2, 3))[:, :, :: window.stride[0], :: window.stride[1]]
+    n, channels, high, wide = patches.shape[:4]
+    result = np.empty((n, groups, out // groups, high, wide))
+    rows = max(1, CHUNK // (channels * prod(window.kernel) * wide))
+    for image in range(n):
+        for top in range(0, high, rows):
+            part = patches[image, :, top : top + rows].transpose(0, 3, 4, 1, 2)
+            columns = np.ascontiguousarray(part).reshape(groups, weight.shape[2], -1)
+            result[image, :, :, top : top + rows] = (weight @ columns).reshape(groups, out // groups, -1, wide)
+    found = result.reshape(n, out, high, wide)
+    if bias is not None:
+        found += _across(bias)
+    return found
+
+
+def _padded(x: Array, window: Window, fill: float) -> Array:
+    high, wide = window.padding
+    if not (high or wide):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), (high, high), (wide, wide)), constant_values=fill)
+
+
+def _batch_norm(module: Object, x: Array) -> Array:
+    std = _floats(module, "running_std") if _floats(module, "running_var") is None else None
+    if std is None:
+        std = 1 / np.sqrt(_needed(module, "running_var") + modules.number(module, "eps"))
+    weight, bias = _floats(module, "weight"), _floats(module, "bias")
+    found = x - _across(_needed(module, "running_mean"))
+    found *= _across(std if weight is None else std * weight)
+    if bias is not None:
+        found += _across(bias)
+    return found
+
+
+def _affine(module: Object, x: Array) -> Array:
+    found = x if modules.flag(module, "inplace") else x.copy()
+    found *= _across(_needed(module, "a"))
+    found += _across(_needed(module, "b"))
+    return found
+
+
+def _relu(module: Object, x: Array) -> Array:
+    threshold, fill = (modules.number(module, f) if module[f] else 0.0 for f in ("threshold", "val"))
+    found = x if modules.flag(module, "inplace") else x.copy()
+    if threshold == fill == 0:
+        np.maximum(found, 0, out=found)
+        return found
+    found[found <= threshold] = fill
+    return found
+
+
+def _lengths(x: Array, module: Object, window: Window) -> list[int]:
+    """Height and width of a pooling's output: THNN/generic/SpatialMaxPooling.c."""
+    ceil = modules.flag(module, "ceil_mode") or modules.library(module) == "inn"
+    found = []
+    for size, kernel, stride, padding in zip(x.shape[2:], window.kernel, window.stride, window.padding, strict=True):
+        over = size - kernel + 2 * padding
+        count = (-(-over // stride) if ceil else over // stride) + 1
+        if padding and (count - 1) * stride >= size + padding:  # the last window begins inside the image
+            count -= 1
+        if count < 1:
+            raise OddModuleError(f"its window {window} is larger than a map of {x.shape[2]}x{x.shape[3]}")
+        found.append(count)
+    return found
+
+
+def _windows(x: Array, window: Window, lengths: list[int], fill: float) -> list[Array]:
+    """For each place in the window, what stands there in all windows: [n, channels, *lengths]."""
+    (high, wide), (down, right) = window.kernel, window.stride
+    reach = [(count - 1) * step + side for count, step, side in zip(lengths, window.stride, window.kernel, strict=True)]
+    ends = [(pad, max(0, far - size - pad)) for pad, far, size in zip(window.padding, reach, x.shape[2:], strict=True)]
+    padded = np.pad(x, ((0, 0), (0, 0), *ends), constant_values=fill) if any(map(any, ends)) else x
+    return [
+        padded[:, :, i : i + (lengths[0] - 1) * down + 1 : down, j : j + (lengths[1] - 1) * right + 1 : right]
+        for i in range(high)
+        for j in range(wide)
+    ]
+
+
+def _max_pool(module: Object, x: Array) -> Array:
+    window = modules.window(module)
+    first, *others = _windows(x, window, _lengths(x, module, window), -np.inf)
+    found = first.copy()
+    for one in others:
+        np.maximum(found, one, out=found)
+    return found
+
+
+def _average_pool(module: Object, x: Array) -> Array:
+    """As stored; but a window that slides with stride 1 over a map of another size than it has takes the whole map.
+
+    That is the pooling before the classifier, whose window is the map of the usual image. Torch itself refuses a
+    smaller map, and of a larger one its nn.View makes several rows of answers.
+    """
+    window = modules.window(module)
+    slides = window.stride == (1, 1) and window.kernel != (1, 1) and window.padding == (0, 0)
+    if slides and window.kernel != x.shape[2:]:
+        return _mean(x)
+    lengths = _lengths(x, module, window)
+    total: Array = sum(_windows(x, window, lengths, 0.0), np.zeros((*x.shape[:2], *lengths)))
+    library = modules.library(module)
+    if library == "nn" and not modules.flag(module, "divide"):
+        return total
+    if library == "cudnn":
+        counted = not str(module["mode"]).endswith("EXCLUDE_PADDING")
+        return total / (prod(window.kernel) if counted else _there(x, window, lengths, padded=False))
+    given = module["count_include_pad"]
+    return total / _there(x, window, lengths, padded=given is None or given is True)
+
+
+def _mean(x: Array) -> Array:
+    found: Array = x.mean((2, 3), keepdims=True)
+    return found
+
+
+def _there(x: Array, window: Window, lengths: list[int], *, padded: bool) -> Array:
+    """How many numbers of each window lie in the image, or with `padded` in the image and its padding."""
+    counts = []
+    for side in (0, 1):
+        size, pad = x.shape[2 + side], window.padding[side]
+        begin = np.arange(lengths[side]) * window.stride[side] - pad
+        end = np.minimum(begin + window.kernel[side], size + pad)
+        counts.append(end - begin if padded else np.minimum(end, size) - np.maximum(begin, 0))
+    return np.outer(counts[0], counts[1]).astype(np.float64)
+
+
+def _adaptive(module: Object, x: Array) -> Array:
+    if (modules.whole(module, "H"), modules.whole(module, "W")) != (1, 1):
+        raise OddModuleError("it pools to more than one number a channel")
+    return _mean(x)
+
+
+def _view(module: Object, x: Array) -> Array:
+    size = [n for n in modules.sizes(module, "size") if n != -1]
+    return x.reshape(-1, *size) if size else x.reshape(len(x), -1)
+
+
+def _linear(module: Object, x: Array) -> Array:
+    bias = _floats(module, "bias")
+    found: Array = x @ _needed(module, "weight").T
+    return found if bias is None else found + bias
+
+
+def _same(module: Object, x: Array) -> Array:
+    return x
+
+
+def _dropout(module: Object, x: Array) -> Array:
+    return x if modules.flag(module, "v2") else x * (1 - modules.number(module, "p"))
+
+
+def _times(module: Object, x: Array) -> Array:
+    if not modules.flag(module, "inplace"):
+        x = x.copy()
+    x *= modules.number(module, "constant_scalar")
+    return x
+
+
+def _padding(module: Object, x: Array) -> Array:
+    nominal = module["nInputDim"]
+    axis = modules.whole(module, "dim") - (1 if nominal is None or nominal == x.ndim else 0)
+    count = int(modules.number(module, "pad"))
+    if not -modules.MAX_NUMBER <= count <= modules.MAX_NUMBER or module["index"] not in (None, 1.0):
+        raise OddModuleError("it pads inside the value")
+    ends = [(0, 0)] * x.ndim
+    ends[axis] = (max(-count, 0), max(count, 0))
+    return np.pad(x, ends, constant_values=modules.number(module, "value"))
+
+
+LAYERS: dict[str, Callable[[Object, Array], Array]] = {
+    "SpatialConvolution": _conv,
+    "SpatialConvolutionMM": _conv,
+    "SpatialBatchNormalization": _batch_norm,
+    "ConstAffine": _affine,
+    "ReLU": _relu,
+    "Threshold": _relu,
+    "SpatialMaxPooling": _max_pool,
+    "SpatialAveragePooling": _average_pool,
+    "SpatialAdaptiveAveragePooling": _adaptive,
+    "View": _view,
+    "Reshape": _view,
+    "Linear": _linear,
+    "Identity": _same,
+    "Copy": _same,
+    "Contiguous": _same,
+    "Dropout": _dropout,
+    "MulConstant": _times,
+    "Padding": _padding,
+    "SoftMax": _same,
+    "LogSoftMax": _same,
+}
