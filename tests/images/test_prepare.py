@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,16 @@ def test_any_recipe_on_any_size_gives_crops_or_an_image_error(
     assert found.shape == (crops, crop, crop, 3)
     assert found.dtype == (np.float32 if works_on_floats else np.uint8)
     assert np.isfinite(normalise(found, recipe)).all()
+
+
+def test_ten_crops_of_a_long_image_do_not_need_all_of_it():
+    image = Image.new("RGB", (60000, 600))
+    tracemalloc.start()
+    try:
+        assert prepare(image, RECIPES["fb"], 10).shape == (10, 224, 224, 3)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20  # resized and whole it takes 79 MB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("filter", ["torch7-bicubic", "opencv-bilinear"])

@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom: of the resized imag
 Indices = NDArray[np.int64]
 Taps = tuple[Indices, NDArray[Any]]
 
-BAND = 1 << 18  # source pixels that are worked on at once: what they become stays in a core's cache
+BAND = 1 << 15  # source pixels worked on at once: what they become stays in a core's cache
 _ONE = 2048  # OpenCV's fixed-point 1 (INTER_RESIZE_COEF_SCALE)
 
 
@@ -49,8 +49,8 @@ def opencv_bilinear(image: Image.Image, size: Size, box: Box) -> Pixels:
     Source: opencv, modules/imgproc/src/resize.cpp, HResizeLinear and VResizeLinear for 8 bits.
     """
     left, top, right, bottom = box
-    rows, down = _opencv_taps(image.height, size[1], top, bottom, False)
-    columns, across = _opencv_taps(image.width, size[0], left, right, True)
+    rows, down = _opencv_taps(image.height, size[1], top, bottom)
+    columns, across = _opencv_taps(image.width, size[0], left, right)
     out = np.empty((bottom - top, (right - left) * 3), np.uint8)
     for part, region, here, flat in _bands(image, rows, columns):
         used, place = np.unique(here, return_inverse=True)
@@ -114,14 +114,13 @@ def _torch7_taps(source: int, target: int, start: int, stop: int) -> Taps:
 
 
 @lru_cache(maxsize=128)
-def _opencv_taps(source: int, target: int, start: int, stop: int, across: bool) -> Taps:
+def _opencv_taps(source: int, target: int, start: int, stop: int) -> Taps:
     """Two source samples and their fixed-point weights for the target samples from `start` to `stop`."""
     step = 1 / (target / source)  # two divisions, as there
     at = ((np.arange(start, stop) + 0.5) * step - 0.5).astype(np.float32)
     first = np.floor(at).astype(np.int64)
     x = at - first.astype(np.float32)
-    if across:  # down, it takes the outermost row twice with the weights as they are, which rounds differently
-        x[(first < 0) | (first >= source - 1)] = 0
+    # Beyond the image both taps are its outermost sample, with their weights as they are: down, each is cut off.
     index = np.stack([first, first + 1]).clip(0, source - 1)
     weights = np.rint(np.stack([np.float32(1) - x, x]) * np.float32(_ONE)).astype(np.int32)
     return index, weights
