@@ -1,0 +1,176 @@
+"""MXNet's .params goes in, the Model that its arrays' names imply comes out, and back.
+
+Such a file holds arrays and no graph. Where the symbol that MXNet exports with it lies beside it, `symbol` checks the
+network that the names imply, and says which one it is where the names do not.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.card import Card
+from resnets.catalog import Architecture
+from resnets.errors import ResNetsError, plain, some
+from resnets.network import Shape, array_shapes
+from resnets.weights import symbol
+from resnets.weights.dialects.gluon import EXPORTED, GLUONCV, PREFIXED, STRUCTURAL, unprefixed
+from resnets.weights.dialects.table import Dialect
+from resnets.weights.model import Model, verify
+from resnets.weights.ndarrays import Stored, array, refuse_sparse, stored, write_arrays
+from resnets.weights.options import Options
+from resnets.weights.source import Source
+
+STYLES = {dialect.name: dialect for dialect in (STRUCTURAL, PREFIXED, EXPORTED, GLUONCV)}
+FLOATS = ("f4", "f8", "f2", "bfloat16")
+FIXED_SCALE = "bn0.weight"  # ResNetV2's batch norm on the input has scale=False: whatever is stored counts as 1
+Shapes = Mapping[str, Shape]
+
+
+def read(source: Source, given: Architecture | None = None) -> Model:
+    """The model. `given`: its network, where the names do not say all of it.
+
+    Floats of other widths become float32, which the card's `source` notes. Raises DamagedError for a damaged file;
+    ResNetsError where the names are nobody's, arrays do not fit the network (all are listed) or are no dense floats,
+    and where the symbol beside the file is of another network.
+    """
+    found = stored(source)
+    refuse_sparse(found.values(), source.name)
+    shapes = {name: one.shape for name, one in found.items() if one.kind}
+    graph = symbol.beside(source, shapes)
+    try:
+        dialect, architecture = _recognised(shapes, given, source.name)
+        keys = _keys(dialect, architecture, shapes, source.name)
+        names, says = _style(dialect, shapes), dialect.says
+        fixed = {FIXED_SCALE} & keys.keys()
+    except ResNetsError:
+        if graph is None or given is not None:
+            raise
+        architecture, keys = symbol.recognised(graph, source.name)
+        names, says = "symbol", f"all of it in {graph.path.name}"
+    if graph is not None:
+        symbol.compare(graph, architecture, keys)
+        fixed = {name for name, key in keys.items() if key in graph.fixed}
+    arrays, notes = _arrays(source, {name: found[key] for name, key in keys.items()}, fixed)
+    origin = {"file": source.path.name, "names": names, "says": says, **({"notes": notes} if notes else {})}
+    card = Card(source.path.stem, architecture, input_channels=architecture.input_channels, source=origin)
+    verify(card, arrays, source.name)
+    return Model(architecture, arrays, card)
+
+
+def write(model: Model, options: Options) -> bytes:
+    """The whole file, as MXNet 1.x would write it.
+
+    `options.names`: structural, prefixed, exported or gluoncv; without it structural where Gluon has such a network,
+    else gluoncv. Raises ResNetsError where those names cannot say this network.
+    """
+    if options.outputs:
+        raise ResNetsError(
+            "A .params file holds arrays and no graph, so it cannot have more outputs.", "Write a .onnx file instead."
+        )
+    dialect = _dialect(options.names, model.architecture)
+    table = dialect.names(model.architecture)
+    shapes = array_shapes(model.architecture)
+    # Raises what reading would: names that mean two networks cannot be written either.
+    dialect.implied({their: shapes[name] for name, their in table.items()})
+    scale = model.weights.get(FIXED_SCALE)
+    if scale is not None and not (scale == 1).all():
+        raise ResNetsError(
+            f"{FIXED_SCALE}, the scale of the batch norm on the input, has other numbers than 1, and MXNet takes it for"
+            " 1 there.",
+            "Write .onnx, .safetensors or .t7 instead.",
+        )
+    return write_arrays({their: model.weights[name] for name, their in table.items()})
+
+
+def _dialect(names: str | None, architecture: Architecture) -> Dialect:
+    if names is not None:
+        if names not in STYLES:
+            raise ResNetsError(f"A .params file has no names called {names!r}.", f"Use one of {', '.join(STYLES)}.")
+        return STYLES[names]
+    try:
+        STRUCTURAL.names(architecture)
+    except ResNetsError:
+        try:
+            GLUONCV.names(architecture)
+        except ResNetsError:
+            return STRUCTURAL  # whose words on what it lacks are the plainer ones
+        return GLUONCV
+    return STRUCTURAL
+
+
+def _recognised(shapes: Shapes, given: Architecture | None, source: str) -> tuple[Dialect, Architecture]:
+    """Whose names these are, and the network: the given one, else what they imply."""
+    called = unprefixed(shapes)
+    bare = {called[name]: shape for name, shape in shapes.items()}
+    for dialect in (STRUCTURAL, GLUONCV, PREFIXED):
+        try:
+            architecture = dialect.implied(bare) if given is None else given
+            fits = architecture is not None and not bare.keys().isdisjoint(dialect.names(architecture).values())
+        except ResNetsError:
+            if given is None:
+                raise
+            continue
+        if fits and architecture is not None:
+            return dialect, architecture
+    why = "which network they belong to" if given is None else "that they belong to the network that was given"
+    raise ResNetsError(
+        f"The names of the {len(shapes):,} arrays of {source} do not say {why}: {some([*map(plain, shapes)], 5)}.",
+        "Give a residual network of Gluon's or GluonCV's"
+        + (", or its -symbol.json beside it." if given is None else ", or leave --architecture out."),
+    )
+
+
+def _keys(dialect: Dialect, architecture: Architecture, shapes: Shapes, source: str) -> dict[str, str]:
+    """Canonical name → the array's name in the file. Raises ResNetsError that lists every mismatch, grouped."""
+    called = unprefixed(shapes)
+    theirs = {bare: name for name, bare in called.items()}
+    table, wanted = dialect.names(architecture), array_shapes(architecture)
+    missing = [their for their in table.values() if their not in theirs]
+    used = {theirs[their] for their in table.values() if their in theirs}
+    other = [
+        f"{plain(theirs[their])} {shapes[theirs[their]]} instead of {wanted[name]}"
+        for name, their in table.items()
+        if their in theirs and shapes[theirs[their]] != wanted[name]
+    ]
+    extra = [plain(name) for name in shapes if name not in used]
+    groups = (("missing", missing), ("not part of the network", extra), ("of another shape", other))
+    listed = [f"{len(names)} {what}: {', '.join(names)}" for what, names in groups if names]
+    if listed:
+        raise ResNetsError(
+            f"The arrays of {source} do not fit the network of their {dialect.name} names: {'; '.join(listed)}.",
+            "Use a file of one of the networks that `resnets list` shows, whole and unchanged.",
+        )
+    return {name: theirs[their] for name, their in table.items()}
+
+
+def _style(dialect: Dialect, shapes: Shapes) -> str:
+    return EXPORTED.name if dialect is PREFIXED and any(name[:4] == "arg:" for name in shapes) else dialect.name
+
+
+def _arrays(
+    source: Source, places: Mapping[str, Stored], fixed: set[str]
+) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """Float32 arrays by canonical name, and what was done to them. Those in `fixed` become ones."""
+    odd = [f"{plain(one.name)} ({one.kind})" for one in places.values() if one.kind not in FLOATS]
+    if odd:
+        raise ResNetsError(
+            f"{len(odd)} arrays of {source.name} are no floats: {some(odd)}.",
+            "Give the network before it was quantised.",
+        )
+    notes = []
+    for kind in FLOATS[1:]:
+        count = sum(one.kind == kind for one in places.values())
+        how = "rounded from" if kind == "f8" else "exactly as in"
+        if count:
+            notes.append(f"{count} arrays {how} {_FLOAT_NAMES[kind]}")
+    with np.errstate(over="ignore"):  # infinity is refused by the caller
+        arrays = {name: array(source, one).astype(np.float32, copy=False) for name, one in places.items()}
+    for name in sorted(fixed):
+        if not (arrays[name] == 1).all():
+            notes.append(f"{name}: MXNet ignores what is stored as {places[name].name} and takes 1")
+            arrays[name] = np.ones_like(arrays[name])
+    return arrays, notes
+
+
+_FLOAT_NAMES = {"f8": "float64", "f2": "float16", "bfloat16": "bfloat16"}
