@@ -1,6 +1,7 @@
 """A Model goes in, an ONNX graph comes out: one readable node a step, any opset from 7 to the newest that runs."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.network import INPUT, Step, feature_map, steps
+from resnets.weights.dialects.gluon import graph_names
 from resnets.weights.fold import fold as folded
 from resnets.weights.model import EXTRA_OUTPUTS, Model
 
@@ -22,26 +24,41 @@ IR_VERSIONS = {
 NEWEST = max(IR_VERSIONS)
 
 
-def build(model: Model, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = ()) -> ModelProto:
+@dataclass(frozen=True)
+class _Names:
+    """What is called how: the value of each step (and its node, but for `logits` and the like), and each array."""
+
+    values: dict[str, str]
+    nodes: dict[str, str]
+    arrays: dict[str, str]
+
+
+def build(
+    model: Model, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = (), names: str | None = None
+) -> ModelProto:
     """The network as ONNX, without a card: input `data` [batch, channels, height, width], output `logits`.
 
     Batch, height and width are free, from 32x32 up. `fold` folds batch norms into the convolutions before them.
     `outputs` adds `features` [batch, n], pooled, and `feature_map` [batch, n, h, w], what the pooling reads; the two
-    tensors carry these names in every graph. Initializers have canonical names. Raises ResNetsError for an unknown
-    opset or output.
+    tensors carry these names in every graph that gives them. Initializers have canonical names.
+
+    `names`: `exported` gives nodes, values and initializers the names of the ONNX zoo's files, which MXNet exported:
+    the output is `resnetv17_dense0_fwd`. Raises ResNetsError for an unknown opset, output or `names`, and for a network
+    that Gluon has no names for.
     """
     _check(opset, outputs)
     model = folded(model) if fold else model
-    plan = steps(model.architecture)
-    tensors = [_tensor(name, model.weights[name]) for step in plan for name, _ in step.arrays]
+    plan, called = _named(model.architecture, names, outputs)
+    tensors = [_tensor(called.arrays[name], model.weights[name]) for step in plan for name, _ in step.arrays]
     nodes: list[NodeProto] = []
-    for node, constant in _nodes(plan, feature_map(model.architecture), opset):
+    for node, constant in _nodes(plan, called, opset):
         nodes.append(node)
         tensors.extend(constant)
     inputs = [_value(INPUT, "batch", model.architecture.input_channels, "height", "width")]
     if IR_VERSIONS[opset] < 4:  # before IR 4 an initializer is an input too
         inputs += [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in tensors]
-    graph = helper.make_graph(nodes, model.card.name, inputs, _outputs(model.architecture, outputs), tensors)
+    given = _outputs(model.architecture, called.values["fc"], outputs)
+    graph = helper.make_graph(nodes, model.card.name, inputs, given, tensors)
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSIONS[opset], producer_name="resnets"
     )
@@ -60,6 +77,21 @@ def _check(opset: int, outputs: tuple[str, ...]) -> None:
         )
 
 
+def _named(a: Architecture, names: str | None, outputs: tuple[str, ...]) -> tuple[list[Step], _Names]:
+    """The steps in the order of their nodes, and the names of everything."""
+    if names is None:
+        plan = steps(a)
+        own = {step.name: step.name for step in plan}
+        values = {**own, feature_map(a): "feature_map", "avgpool": "features", "fc": "logits"}
+        return plan, _Names(values, own, {name: name for step in plan for name, _ in step.arrays})
+    if names != "exported":
+        raise ResNetsError(f"An .onnx file has no names called {names!r}.", "Use exported, or leave --names out.")
+    plan, nodes, arrays = graph_names(a)
+    # The zoo's Flatten is called otherwise in every file (flatten_473): its value may have a name that says something.
+    values = {**nodes, "avgpool": "features", **({feature_map(a): "feature_map"} if "feature_map" in outputs else {})}
+    return plan, _Names(values, nodes, arrays)
+
+
 def _tensor(name: str, array: NDArray[Any]) -> TensorProto:
     kind = TensorProto.FLOAT if array.dtype == np.float32 else TensorProto.INT64
     raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -70,27 +102,26 @@ def _value(name: str, *dimensions: int | str) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions)
 
 
-def _outputs(architecture: Architecture, extra: tuple[str, ...]) -> list[ValueInfoProto]:
+def _outputs(architecture: Architecture, answer: str, extra: tuple[str, ...]) -> list[ValueInfoProto]:
     n = architecture.features
     extras = {"features": _value("features", "batch", n), "feature_map": _value("feature_map", "batch", n, "h", "w")}
-    return [_value("logits", "batch", architecture.classes), *(extras[name] for name in EXTRA_OUTPUTS if name in extra)]
+    return [_value(answer, "batch", architecture.classes), *(extras[name] for name in EXTRA_OUTPUTS if name in extra)]
 
 
-def _nodes(plan: list[Step], map_step: str, opset: int) -> Iterator[tuple[NodeProto, list[TensorProto]]]:
+def _nodes(plan: list[Step], called: _Names, opset: int) -> Iterator[tuple[NodeProto, list[TensorProto]]]:
     """The nodes in order, each with the constants that it needs."""
-    values = {INPUT: INPUT, map_step: "feature_map", "avgpool": "features", "fc": "logits"}
     for step in plan:
-        reads = [values.get(name, name) for name in step.inputs]
-        writes = values.get(step.name, step.name)
+        reads = [called.values.get(name, name) for name in step.inputs]
+        node, writes = called.nodes[step.name], called.values[step.name]
         if step.op == "global_pool":
-            yield helper.make_node("GlobalAveragePool", reads, [step.name], step.name), []
-            yield helper.make_node("Flatten", [step.name], [writes], "flatten", axis=1), []
+            yield helper.make_node("GlobalAveragePool", reads, [node], node), []
+            yield helper.make_node("Flatten", [node], [writes], "flatten", axis=1), []
         elif step.op == "pad_channels":
             yield _pad(step, reads, writes, opset)
         else:
             kind, attributes = _operation(step, opset)
-            arrays = [name for name, _ in step.arrays]
-            yield helper.make_node(kind, [*reads, *arrays], [writes], step.name, **attributes), []
+            arrays = [called.arrays[name] for name, _ in step.arrays]
+            yield helper.make_node(kind, [*reads, *arrays], [writes], node, **attributes), []
 
 
 def _operation(step: Step, opset: int) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ the kind of array before that (`arg:resnetv17_stage1_conv0_weight`). GluonCV's a
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
@@ -19,6 +20,7 @@ _PARTS = {"weight": "gamma", "bias": "beta"}  # of a batch norm; its running sta
 _COUNTED = {"batch_norm": "batchnorm", "linear": "dense", "max_pool": "pool", "global_pool": "pool", "add": "_plus"}
 _INSIDE = re.compile(r"layer(\d+)\.(\d+)\.(.+)")
 _FIRST_CONV = re.compile(r"(stage|layers)1_conv0_weight$")
+_CALLED = re.compile(r"__plus\d+$|_activation\d+$")  # functions, which are no layers with a forward of theirs
 _GLUON, _ALL = ("v1", "v2"), ("v1", "v2", "v1b")
 
 
@@ -104,7 +106,21 @@ def graph_order(plan: list[Step], a: Architecture, family: str) -> list[Step]:
         begin = begins.setdefault(f"{inside[1]}.{inside[2]}", number) if inside else number
         return begin, not (inside and inside[3].startswith("downsample")), number
 
-    return [step for _, step in sorted(enumerate(plan), key=place)]
+    ordered = [step for _, step in sorted(enumerate(plan), key=place)]
+    return [replace(step, inputs=step.inputs[::-1]) if step.op == "add" else step for step in ordered]
+
+
+def graph_names(a: Architecture) -> tuple[list[Step], dict[str, str], dict[str, str]]:
+    """An exported graph of Gluon's: the steps in its order, the name of each one's node and value, of each array.
+
+    Where batch norms have been folded the other names stay. Raises ResNetsError for what Gluon has no network for.
+    """
+    whole = replace(a, batch_norm="standard")
+    family = family_of(whole, _GLUON)
+    prefix, called = prefix_of(whole, family), layers(steps(whole), family)
+    plan = graph_order(steps(a), a, family)
+    nodes = {step: prefix + name + ("" if _CALLED.search(name) else "_fwd") for step, name in called.items()}
+    return plan, nodes, {name: f"{prefix}{called[step.name]}_{part}" for name, step, part in _arrays(a)}
 
 
 def unprefixed(names: Mapping[str, object]) -> dict[str, str]:

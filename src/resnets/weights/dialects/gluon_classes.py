@@ -74,7 +74,7 @@ def family_of(a: Architecture, families: tuple[str, ...]) -> str:
         raise ResNetsError(
             f"These names of MXNet's are those of {' and '.join(CLASSES[name] for name in families)}, and none is such"
             f" a network: {CLASSES[family]}, the nearest, differs in {', '.join(lost[family])}.",
-            "Write .onnx, .safetensors or .t7 instead.",
+            "Leave --names out and write .onnx, .safetensors or .t7, which describe any network.",
         )
     return family
 
