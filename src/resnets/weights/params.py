@@ -17,7 +17,8 @@ from resnets.weights import symbol
 from resnets.weights.dialects.gluon import EXPORTED, GLUONCV, PREFIXED, STRUCTURAL, unprefixed
 from resnets.weights.dialects.table import Dialect
 from resnets.weights.model import Model, verify
-from resnets.weights.ndarrays import Stored, array, refuse_sparse, stored, write_arrays
+from resnets.weights.mxnet.arrays import array, refuse_sparse, stored
+from resnets.weights.mxnet.lists import Stored, write_arrays
 from resnets.weights.options import Options
 from resnets.weights.source import Source
 
@@ -165,7 +166,7 @@ def _arrays(
         if count:
             notes.append(f"{count} arrays {how} {_FLOAT_NAMES[kind]}")
     with np.errstate(over="ignore"):  # infinity is refused by the caller
-        arrays = {name: array(source, one).astype(np.float32, copy=False) for name, one in places.items()}
+        arrays = {name: array(one).astype(np.float32, copy=False) for name, one in places.items()}
     for name in sorted(fixed):
         if not (arrays[name] == 1).all():
             notes.append(f"{name}: MXNet ignores what is stored as {places[name].name} and takes 1")

@@ -18,10 +18,10 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, Step, steps
 from resnets.weights.model import Model
-from resnets.weights.ndarrays import stored
+from resnets.weights.mxnet.arrays import stored
+from resnets.weights.mxnet.graph import walk
 from resnets.weights.recognise import recognise
 from resnets.weights.source import Source
-from resnets.weights.symbol_graph import walk
 from resnets.weights.trunk import OddError, trunk_of
 
 MAX_BYTES = 64 << 20  # of the JSON: ten times that of 1,202 layers

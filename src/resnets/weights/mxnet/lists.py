@@ -1,11 +1,11 @@
-"""The bytes of MXNet's list of named arrays go in, the arrays come out, and back.
+"""The bytes of MXNet's list of named arrays go in, where each one lies comes out; arrays go in, the bytes come out.
 
 The layout is that of `NDArray::Save` and `NDArray::Load` in MXNet's src/ndarray/ndarray.cc, little-endian: arrays, then
 names. Every array begins with the version of its record, and all versions that MXNet has written are read.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.errors import ResNetsError, plain, some
+from resnets.errors import some
 from resnets.weights.model import absurd
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
@@ -32,13 +32,15 @@ CPU = (1, 0)  # kind and number of the device that MXNet notes with each array
 class Stored:
     """Where one array lies in a file.
 
-    `kind` is its element type; the storage type of a sparse array; empty for an array without data.
+    `kind` is its element type; the storage type of a sparse array; empty for an array without data. `at`: its first
+    byte in `within`.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     at: int
+    within: Source
 
     @property
     def dense(self) -> bool:
@@ -90,7 +92,7 @@ def stored(source: Source) -> dict[str, Stored]:
     names = _names(cursor, count)
     if cursor.at != source.size:
         raise DamagedError(f"{source.size - cursor.at:,} bytes follow its last name")
-    found = {name: Stored(name, *record) for name, record in zip(names, records, strict=True)}
+    found = {name: Stored(name, *record, source) for name, record in zip(names, records, strict=True)}
     if len(found) != count:
         twice = sorted({name for name in names if names.count(name) > 1})
         raise DamagedError(f"more than one array is called {some(twice)}")
@@ -163,34 +165,6 @@ def _name(cursor: _Cursor) -> str:
         return str(cursor.source.at(cursor.at - length, length), "utf-8")
     except UnicodeDecodeError:
         raise DamagedError(f"the name at byte {cursor.at - length:,} is not UTF-8") from None
-
-
-def array(source: Source, one: Stored) -> NDArray[Any]:
-    """One dense array, in memory of its own, as it is stored; bfloat16, which NumPy lacks, becomes float32, exactly."""
-    if one.kind == "bfloat16":
-        upper = source.array("<u2", one.shape, one.at)
-        return (upper.astype(np.uint32) << 16).view(np.float32)
-    return source.array(f"<{one.kind}" if one.kind != "?" else "?", one.shape, one.at)
-
-
-def read_arrays(source: Source) -> dict[str, NDArray[Any]]:
-    """Every array by name; those without data are left out.
-
-    Raises DamagedError for a damaged file, ResNetsError that names them for sparse arrays.
-    """
-    found = stored(source)
-    refuse_sparse(found.values(), source.name)
-    return {name: array(source, one) for name, one in found.items() if one.kind}
-
-
-def refuse_sparse(found: Iterable[Stored], source: str) -> None:
-    """Raises ResNetsError that names every sparse array."""
-    odd = [f"{plain(one.name)} ({one.kind})" for one in found if one.kind and not one.dense]
-    if odd:
-        raise ResNetsError(
-            f"{source} holds sparse arrays, and a network's are dense: {some(odd)}.",
-            "Turn them into dense ones in MXNet with `tostype('default')`.",
-        )
 
 
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
