@@ -1,0 +1,246 @@
+"""A PyTorch checkpoint goes in, the Model in it comes out, and back: .pth, .pt and .th files, without torch.
+
+Ours hold `{"state_dict": arrays by canonical name, "resnets.card": JSON}`. Others are state dicts, alone or in the
+wrappers that training scripts put around them.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets import card as cards
+from resnets.card import Card
+from resnets.catalog import Architecture
+from resnets.errors import ResNetsError, plain, some
+from resnets.weights import archive, checkpoint
+from resnets.weights.checkpoint import Checkpoint
+from resnets.weights.dialects.named import read_named, renamed
+from resnets.weights.dialects.table import FLOATS, Stored
+from resnets.weights.model import Model, checked
+from resnets.weights.options import Options
+from resnets.weights.pickled import ELEMENTS, Tensor
+from resnets.weights.source import Source
+from resnets.weights.unpickle import Record
+from resnets.weights.wire import DamagedError
+
+STATE = "state_dict"
+DEPTH = 16  # of modules and wrappers within each other
+# Averages first: they are what the scripts that keep them evaluate (timm's load_state_dict, torchvision's train.py).
+_AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "model_state_dict_ema", "params_ema", "ema")
+_KNOWN = (STATE, "model", "model_state_dict", "model_state", "net", "network", "weights", "params", "module")
+_PASSED = ("optim", "scheduler", "scaler")  # what stands under such a key are no weights
+
+
+def read(source: Source, given: Architecture | None = None) -> Model:
+    """The model. `given`: its network, where names do not say all of it.
+
+    Raises ResNetsError where the file is no checkpoint of a residual network, where its pickle wants something
+    called, and where a card of ours is not that of the arrays; DamagedError for a broken file.
+    """
+    opened = checkpoint.opened(source)
+    card = _card(opened)
+    if card is not None and card.architecture is not None:
+        if (
+            given is not None
+            and replace(given, classes=card.architecture.classes, input_channels=card.architecture.input_channels)
+            != card.architecture
+        ):
+            raise ResNetsError(
+                f"The card of {source.name} describes another network than the one that was given.",
+                "Leave --architecture out: the file says itself which network it is.",
+            )
+        return checked(card, _plain_arrays(opened), source.name)
+    tensors, notes = _state(opened)
+    return read_named(
+        {name: _stored(opened, tensor) for name, tensor in tensors.items()},
+        source,
+        given,
+        most=_bytes(opened),
+        notes=notes,
+    )
+
+
+def read_card(source: Source) -> Card | None:
+    """The card alone; None where the file has none of ours."""
+    return _card(checkpoint.opened(source))
+
+
+def with_card(source: Source, card: Card) -> bytes:
+    """The same arrays with another card."""
+    return write(replace(read(source), card=card), Options())
+
+
+def write(model: Model, options: Options) -> bytes:
+    """The whole file: a zip archive that `torch.load(weights_only=True)` reads, the same bytes for the same model.
+
+    `options.names`: names of another framework, as a bare state dict without a card. Raises ResNetsError where these
+    cannot say this network.
+    """
+    if options.outputs:
+        raise ResNetsError(
+            "A .pth file holds arrays and no graph, so it cannot have more outputs.", "Write a .onnx file instead."
+        )
+    if options.names is None:
+        arrays: dict[str, NDArray[Any]] = dict(model.weights)
+        pickle = _Pickle()
+        pickle.dictionary({STATE: arrays, cards.KEY: cards.to_json(model.card)})
+    else:
+        arrays = _with_counters(renamed(model, options.names))
+        pickle = _Pickle()
+        pickle.state(arrays)
+    root = "archive/"
+    files: dict[str, bytes | memoryview] = {f"{root}data.pkl": pickle.whole(), f"{root}byteorder": b"little"}
+    for number, array in enumerate(arrays.values()):
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        files[f"{root}data/{number}"] = little.reshape(-1).data.cast("B")
+    files[f"{root}version"] = b"3\n"
+    return archive.write(files)
+
+
+def _with_counters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """With the count of batches that torch keeps beside each running variance, so that it finds all that it expects."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        found[name] = array
+        if name.endswith(".running_var"):
+            found[name.removesuffix("running_var") + "num_batches_tracked"] = np.zeros((), np.int64)
+    return found
+
+
+class _Pickle:
+    """A pickle of protocol 2, of the few things that a checkpoint of ours is made of."""
+
+    def __init__(self) -> None:
+        self.parts = [b"\x80\x02"]
+        self.storages = 0
+
+    def whole(self) -> bytes:
+        return b"".join((*self.parts, b"."))
+
+    def text(self, value: str) -> None:
+        data = value.encode()
+        self.parts.append(b"X" + struct.pack("<I", len(data)) + data)
+
+    def numbers(self, values: tuple[int, ...]) -> None:
+        self.parts += [b"(", *(b"J" + struct.pack("<i", value) for value in values), b"t"]
+
+    def dictionary(self, values: Mapping[str, Any]) -> None:
+        self.parts.append(b"}(")
+        for name, value in values.items():
+            self.text(name)
+            self.text(value) if isinstance(value, str) else self.state(value)
+        self.parts.append(b"u")
+
+    def state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """An OrderedDict of tensors, each with a storage of its own."""
+        self.parts.append(b"ccollections\nOrderedDict\n)R(")
+        for name, array in arrays.items():
+            self.text(name)
+            self.tensor(array)
+        self.parts.append(b"u")
+
+    def tensor(self, array: NDArray[Any]) -> None:
+        kind = {"f": b"Float", "i": b"Long"}[array.dtype.kind]
+        self.parts.append(b"ctorch._utils\n_rebuild_tensor_v2\n((")
+        self.text("storage")
+        self.parts.append(b"ctorch\n" + kind + b"Storage\n")
+        self.text(str(self.storages))
+        self.text("cpu")
+        self.parts.append(b"J" + struct.pack("<i", array.size) + b"tQK\x00")
+        self.numbers(array.shape)
+        self.numbers(tuple(step // array.itemsize for step in np.empty(array.shape, array.dtype).strides))
+        self.parts.append(b"\x89ccollections\nOrderedDict\n)RtR")
+        self.storages += 1
+
+
+def _card(opened: Checkpoint) -> Card | None:
+    text = opened.value.get(cards.KEY) if type(opened.value) is dict else None
+    return cards.from_json(text) if isinstance(text, str) else None
+
+
+def _plain_arrays(opened: Checkpoint) -> dict[str, NDArray[np.float32]]:
+    """The arrays of a file of ours."""
+    state = opened.value.get(STATE)
+    if type(state) is not dict or any(type(n) is not str or not isinstance(t, Tensor) for n, t in state.items()):
+        raise DamagedError("its state dict is no dictionary of tensors")
+    if any(tensor.kind != "float32" for tensor in state.values()):
+        raise DamagedError("its tensors are not all float32")
+    if sum(4 * tensor.elements for tensor in state.values()) > _bytes(opened):
+        raise DamagedError("its arrays share their bytes, and together have more than the file")
+    return {name: opened.array(tensor) for name, tensor in state.items()}
+
+
+def _bytes(opened: Checkpoint) -> int:
+    """How many bytes all storages have, unpacked."""
+    return sum(entry.size for entry in opened.entries.values()) or sum(one.size for one in opened.storages.values())
+
+
+def _stored(opened: Checkpoint, tensor: Tensor) -> Stored:
+    size = tensor.elements * ELEMENTS[tensor.kind][1]
+    return Stored(tensor.shape, tensor.kind, size, lambda: opened.array(tensor))
+
+
+def _state(opened: Checkpoint) -> tuple[dict[str, Tensor], list[str]]:
+    """The state dict that a peer would evaluate, and a sentence about the others where there are several."""
+    if opened.scripted:
+        return _module(opened.value), ["It is a TorchScript archive, of which the arrays are read and no code."]
+    found = _dictionaries(opened.value)
+    if not found:
+        what = type(opened.value).__name__
+        if type(opened.value) is dict:
+            what = f"dict of {plain(some([repr(key)[:40] for key in opened.value if type(key) is str], 8))}"
+        raise ResNetsError(
+            f"{opened.source.name} holds no state dict of a network with convolutions, but a {what}.",
+            "Save the network's `state_dict()` with torch.save.",
+        )
+    path = min(found, key=_rank)  # the first of the best, in the order of the file
+    others = [".".join(other) for other in found if other != path]
+    notes = [f"The arrays are those of {'.'.join(path)!r}; {some(others)} are left out."] if others else []
+    return found[path], [plain(note) for note in notes]
+
+
+def _rank(path: tuple[str, ...]) -> int:
+    if any(part.lower() in _AVERAGES for part in path):
+        return 0
+    return 1 if all(part.lower() in _KNOWN for part in path) else 2
+
+
+def _dictionaries(value: Any) -> dict[tuple[str, ...], dict[str, Tensor]]:
+    """Every dictionary with a convolution's weights by a dotted name, by the keys that lead to it."""
+    found: dict[tuple[str, ...], dict[str, Tensor]] = {}
+    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), value)])
+    seen: set[int] = set()
+    while waiting:
+        path, one = waiting.popleft()
+        if type(one) is not dict or id(one) in seen or len(path) > DEPTH:
+            continue
+        seen.add(id(one))
+        tensors = {n: t for n, t in one.items() if type(n) is str and isinstance(t, Tensor)}
+        if any(len(t.shape) == 4 and "." in n and t.kind in FLOATS for n, t in tensors.items()):
+            found[path] = tensors
+            continue
+        inner = [(name, v) for name, v in one.items() if type(name) is str and not name.lower().startswith(_PASSED)]
+        waiting += [((*path, name), v) for name, v in inner if type(v) is dict]
+    return found
+
+
+def _module(value: Any) -> dict[str, Tensor]:
+    """The tensors of a tree of TorchScript's modules by their dotted names."""
+    found: dict[str, Tensor] = {}
+    waiting, seen = [("", value, 0)], set()
+    while waiting:
+        prefix, module, depth = waiting.pop()
+        if not isinstance(module, Record) or type(module.state) is not dict or id(module) in seen or depth > DEPTH:
+            continue
+        seen.add(id(module))
+        for name, one in module.state.items():
+            if type(name) is str and isinstance(one, Tensor):
+                found[prefix + name] = one
+            elif type(name) is str:
+                waiting.append((f"{prefix}{name}.", one, depth + 1))
+    return found
