@@ -7,7 +7,7 @@ it: a network is only recognised where both agree in every step, number and arra
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from resnets.catalog import Architecture
@@ -37,6 +37,8 @@ def recognise(found: Sequence[Step], source: str) -> tuple[Architecture, dict[st
         raise _unknown(source, str(error)) from error
     ours = trunk_of(steps(architecture))
     differing = [text for text in map(_difference, _pairs(ours, theirs)) if text]
+    if not differing and _layout(ours) != _layout(theirs):
+        raise _unknown(source, "its shortcuts branch off in other places than those of the nearest one")
     if differing:
         raise _unknown(source, f"{len(differing)} of its steps differ from the nearest one: {some(differing, 20)}")
     keys = {
@@ -101,7 +103,7 @@ def _activated(trunk: Trunk) -> bool:
         return False
     ends_bare = all(block.branch[-1].op == "conv" for block in trunk.blocks)
     normed = all(ops[0] == "batch_norm" for ops in behind)
-    alone = all(block.shortcut for block in trunk.blocks[1:])
+    alone = all(b.stride > 1 or b.add.channels != a.add.channels for a, b in pairwise(trunk.blocks))
     return not (ends_bare and normed and alone)
 
 
@@ -210,6 +212,12 @@ def _with_biases(architecture: Architecture, trunk: Trunk) -> Architecture:
     some_of = sum(biased)
     name = next((s.name for s in trunk.steps if s.op == "conv"), INPUT)
     raise OddError(name, f"{some_of} of {len(biased)} convolutions have a bias, in places that no variant has")
+
+
+def _layout(trunk: Trunk) -> tuple[list[int], list[tuple[int, int]]]:
+    """How long the chains and the two ways of each block are: the same steps in a row can be wired in two ways."""
+    ways = [(len(block.branch), len(block.shortcut)) for block in trunk.blocks]
+    return [len(chain) for chain in trunk.chains], ways
 
 
 def _pairs(ours: Trunk, theirs: Trunk) -> Iterator[tuple[Step | None, Step | None]]:
