@@ -5,7 +5,10 @@ objects (read.py) knows nothing of bytes. `at` is the byte that is read next.
 """
 
 import re
+import warnings
+from contextlib import suppress
 from struct import Struct, error
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ from resnets.weights.wire import DamagedError
 WINDOW = 1 << 16  # bytes at a time: what lies between two storages is seldom more
 _RAW = ("u1", "i1")  # bytes stand as they are even in ASCII
 _WHOLE = re.compile(rb"(-?[0-9]{1,20})\n")
+_LONGS = re.compile(rb"(-?[0-9]{1,20}(?: -?[0-9]{1,20})*)\n")
+_LONG = re.compile(rb"[0-9]{20}")  # more digits than a whole number has
 _NUMBER = re.compile(rb"([-+.0-9A-Za-z]{1,64})\n")
 _MARKS = b"0123456789+-.eEinfaINFA \n"  # all that numbers in ASCII are made of
 
@@ -122,7 +127,12 @@ class Ascii:
             raise DamagedError(f"{text.decode()!r} before byte {self.at:,} is no number") from None
 
     def longs(self, count: int) -> tuple[int, ...]:
-        return tuple(int(n) for n in self._numbers("i8", count)) if count else ()
+        if not count:
+            return ()
+        line = self._match(_LONGS)
+        if line.count(b" ") + 1 != count:
+            raise DamagedError(f"{count:,} numbers should stand before byte {self.at:,}")
+        return tuple(int(n) for n in line.split(b" "))
 
     def raw(self, count: int) -> bytes:
         self.source.check(self.at, count)
@@ -155,24 +165,21 @@ class Ascii:
             raise DamagedError(f"a line should end at byte {end:,}")
         self.at = end + (count > 0)
 
-    def _numbers(self, dtype: str, count: int) -> NDArray[np.generic]:
+    def _numbers(self, dtype: str, count: int) -> NDArray[Any]:
+        """The numbers of a line, which are as many and fit into their type."""
         begin, end = self.at, self.data.find(b"\n", self.at) + 1
         line = self.data[begin:end]
         self.at = end or begin
-        # np.fromstring passes over whatever it does not know, with no more than a warning; but it needs little memory.
-        if line.count(b" ") + 1 != count or line.translate(None, _MARKS):
-            raise DamagedError(f"{count:,} numbers should stand at byte {begin:,}")
-        try:
-            if count > 64:
-                import warnings
-
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    found = np.fromstring(line, dtype, sep=" ")
-            else:
-                found = np.array([int(n) if dtype[0] == "i" else float(n) for n in line.split()], dtype)
-        except (ValueError, OverflowError, DeprecationWarning):
-            raise DamagedError(f"{count:,} numbers should stand at byte {begin:,}") from None
-        if len(found) != count:
-            raise DamagedError(f"{count:,} numbers should stand at byte {begin:,}")
-        return found
+        wide, whole = dtype[0] + "8", dtype[0] == "i"
+        # np.fromstring passes over what it does not know with no more than a warning, but it needs little memory.
+        odd = line.translate(None, _MARKS) or (whole and _LONG.search(line))
+        if line.count(b" ") + 1 == count and not odd:
+            with suppress(ValueError, DeprecationWarning), warnings.catch_warnings():
+                warnings.simplefilter("error")
+                found = np.fromstring(line, wide, sep=" ")
+                with np.errstate(over="ignore"):
+                    narrow = found.astype(dtype)
+                fits = (found == narrow) if whole else (np.isinf(found) == np.isinf(narrow))  # fractions are rounded
+                if len(found) == count and fits.all():
+                    return narrow
+        raise DamagedError(f"{count:,} numbers should stand at byte {begin:,}")

@@ -77,6 +77,7 @@ class _Walk:
     def __init__(self, mode: Binary | Ascii) -> None:
         self.mode = mode
         self.known: dict[int, Any] = {}  # objects by index
+        self.classes: dict[bytes, tuple[str, str | None]] = {}  # name in the file: as text, and the type of elements
         self.values = 0
         self.tensors = 0  # of one dimension or more
 
@@ -177,10 +178,12 @@ class _Walk:
         head, version = self.blob(), UNVERSIONED
         if match := _VERSION.fullmatch(head):
             head, version = self.blob(), int(match[1])
-        name = head.decode("utf-8", "surrogateescape")
-        if not (0 < len(head) <= MAX_NAME and name.isprintable() and " " not in name):
-            raise DamagedError(f"no name of a class stands before byte {self.mode.at:,}")
-        dtype = elements_of(name)
+        if head not in self.classes:
+            name = head.decode("utf-8", "surrogateescape")
+            if not (0 < len(head) <= MAX_NAME and name.isprintable() and " " not in name):
+                raise DamagedError(f"no name of a class stands before byte {self.mode.at:,}")
+            self.classes[head] = name, elements_of(name)
+        name, dtype = self.classes[head]
         if dtype and name.endswith("Storage"):
             storage = self.known[index] = self.mode.storage(name, version, dtype)
             return storage, 0

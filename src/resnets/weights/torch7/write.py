@@ -5,6 +5,7 @@ again, its number stands for it. Numbers, texts and booleans are written each ti
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from struct import pack
 from typing import Any
 
@@ -57,7 +58,7 @@ def _begin(value: Any, numbers: dict[int, int]) -> tuple[Iterable[Buffer], Itera
     if known:
         return (head,), None
     if isinstance(value, Table):
-        return (head, pack("<i", len(value.pairs))), (one for pair in value.pairs for one in pair)
+        return (head, pack("<i", len(value.pairs))), chain.from_iterable(value.pairs)
     if isinstance(value, Function):
         return (head, _text(value.code)), (value.upvalues,)
     if isinstance(value, (Tensor, Storage, Object)):
@@ -82,7 +83,7 @@ def _torch(value: Tensor | Storage | Object) -> tuple[Iterable[Buffer], Iterable
         return (value.value,), None
     if value.name in HASHES:
         pairs = value.value.pairs
-        return (pack("<q", len(pairs)),), (one for pair in pairs for one in pair)
+        return (pack("<q", len(pairs)),), chain.from_iterable(pairs)
     if value.name in VECTORS:
         return (pack("<q", len(value.value.pairs)),), (one for _, one in value.value.pairs)
     return (), (*value.ahead, value.value)
