@@ -151,22 +151,6 @@ def test_pipes_folders_and_unknown_suffixes_are_refused_at_once(tmp_path, tiny_m
             load(tmp_path / name)
 
 
-@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin"])
-def test_data_outside_the_file_is_refused(tiny_model, tmp_path, location):
-    (tmp_path / "sub").mkdir()
-    path = tmp_path / "sub" / "m.onnx"
-    proto = onnx.load(tiny_model)
-    tensor = max(proto.graph.initializer, key=lambda t: len(t.raw_data))
-    (path.parent / location).write_bytes(tensor.raw_data)
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value=location)
-    path.write_bytes(proto.SerializeToString())
-    for reads in (load, runnable, read_card):
-        with pytest.raises(ResNetsError, match="other files"):
-            reads(path)
-
-
 def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
     monkeypatch.setattr(files, "BUNDLED", tmp_path)
     with pytest.raises(ResNetsError, match="no bundled model"):

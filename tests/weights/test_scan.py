@@ -4,12 +4,14 @@ from contextlib import suppress
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
 from resnets.errors import ResNetsError
-from resnets.weights.scan import answer, array, is_softmax, output, property, scan, without_property
+from resnets.weights.outputs import answer, is_softmax
+from resnets.weights.rewrite import property
+from resnets.weights.scan import Outside, scan
+from resnets.weights.tensors import array
 from resnets.weights.wire import put
 
 
@@ -42,7 +44,7 @@ def test_it_sees_what_onnx_sees(data):
     assert found.inputs == {"data": ("batch", 3, "height", "width")}
     assert found.outputs == {"logits": ("batch", 3)}
     assert found.nodes == len(proto.graph.node)
-    assert found.values == {name: (n.op_type, n.input[0]) for n in proto.graph.node for name in n.output}
+    assert found.values == {name: (n.op_type, tuple(n.input)) for n in proto.graph.node for name in n.output}
     assert (answer(found), is_softmax(found, "logits")) == ("logits", False)
     assert list(found.tensors) == [tensor.name for tensor in proto.graph.initializer]
     for tensor in proto.graph.initializer:
@@ -100,16 +102,39 @@ def places() -> dict[str, onnx.ModelProto]:
     return {**found, "training": training}
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["initializer", "constant", "branch", "list of tensors", "sparse", "sparse constant", "function", "training"],
-)
+@pytest.mark.parametrize("place", places())
 def test_external_data_is_found_wherever_it_hides(place):
     data = places()[place].SerializeToString()
-    with pytest.raises(ResNetsError, match=r"keeps \d of its tensors in other files"):
-        scan(data, "x")
+    if place == "initializer":  # which alone may lie outside
+        assert scan(data, "x").tensors["w"].outside == Outside("w.bin")
+    else:
+        with pytest.raises(ResNetsError, match=r"keeps \d of its tensors in other files"):
+            scan(data, "x")
     with pytest.raises(ResNetsError, match="not the beginning of a field"):
         scan(hidden(data), "x")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{}, {"offset": "1"}, {"location": "w", "offset": "-1"}, {"location": "w", "offset": "1_0"}]
+    + [{"location": "w", "length": text} for text in ("", "8.0", "\u0668", "9" * 19)],
+)
+def test_external_data_that_says_no_place_is_refused(entries):
+    tensor = external("w", "w.bin")
+    del tensor.external_data[:]
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
+    model = helper.make_model(helper.make_graph([], "g", [], [], initializer=[tensor]))
+    with pytest.raises(ResNetsError, match="other files"):
+        scan(model.SerializeToString(), "x")
+
+
+def test_numbers_that_stand_there_twice_are_refused():
+    tensor = numpy_helper.from_array(np.ones(2, np.float32), "w")
+    tensor.float_data.extend([2, 2])
+    model = helper.make_model(helper.make_graph([], "g", [], [], initializer=[tensor]))
+    with pytest.raises(ResNetsError, match="'w' has its numbers twice"):
+        scan(model.SerializeToString(), "x")
 
 
 def test_external_data_is_refused_by_either_of_its_two_marks():
@@ -158,17 +183,3 @@ def test_nesting_is_bounded():
         graph = put(1, put(5, put(6, graph)))
     with pytest.raises(ResNetsError, match="nested"):
         scan(put(1, 7) + put(8, put(2, 13)) + put(7, graph), "x")
-
-
-def test_an_output_is_added_by_appending(data):
-    more = data + output("features", ("batch", 64))
-    onnx.checker.check_model(onnx.load_from_string(more))
-    session = onnxruntime.InferenceSession(more, providers=["CPUExecutionProvider"])
-    assert [(o.name, o.shape) for o in session.get_outputs()] == [("logits", ["batch", 3]), ("features", ["batch", 64])]
-
-
-def test_a_property_is_taken_out_and_nothing_else(data):
-    proto = onnx.load_from_string(data)
-    del proto.metadata_props[0]
-    assert onnx.load_from_string(without_property(data, "resnets.card")) == proto
-    assert without_property(data, "no such key") == data

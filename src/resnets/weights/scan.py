@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resnets.errors import ResNetsError
 from resnets.weights import wire
-from resnets.weights.model import EXTRA_OUTPUTS, MAX_RANK, absurd
+from resnets.weights.model import MAX_RANK, absurd
 from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
 
 MAX_DEPTH = 16  # messages inside messages
 FLOAT = 1  # TensorProto.DataType
+RAW = 9  # the field of TensorProto that holds bytes of any type
 Dimensions = tuple[int | str, ...]
 
 # Messages that can hold tensors: message → its fields of message type. A tensor may point outside the file wherever it
@@ -35,19 +33,34 @@ CHILDREN: dict[str, dict[int, str]] = {
 
 
 @dataclass(frozen=True)
+class Outside:
+    """Where a tensor's bytes lie in another file, as the model says it: nothing of it has been looked at."""
+
+    location: str
+    offset: int = 0
+    length: int | None = None
+
+
+@dataclass(frozen=True)
 class Tensor:
-    """An initializer where it lies: element type, shape, span of its bytes (empty: stored in another way)."""
+    """A tensor where it lies: element type, shape, the span of its bytes, the field of TensorProto that they stand in.
+
+    `field` 0: it has none here, being empty, kept in a way that is not read, or in another file (`outside`).
+    """
 
     kind: int
     shape: tuple[int, ...]
-    raw: Span
+    data: Span = (0, 0)
+    field: int = 0
+    outside: Outside | None = None
 
 
 @dataclass
 class Scan:
     """What an ONNX file holds. `graph` is the span of the graph.
 
-    `values`: each name that a node of the graph writes, with the node's operator and the first name that it reads.
+    `values`: each name that a node of the graph writes, with the node's operator and the names that it reads.
+    `external`: tensors in other files that only initializers may be. `spatial`: nodes have the attribute of that name.
     """
 
     ir_version: int = 0
@@ -57,8 +70,9 @@ class Scan:
     inputs: dict[str, Dimensions] = field(default_factory=dict)
     outputs: dict[str, Dimensions] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    values: dict[str, tuple[str, str]] = field(default_factory=dict)
+    values: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     nodes: int = 0
+    spatial: bool = False
     external: list[str] = field(default_factory=list)
 
 
@@ -73,59 +87,62 @@ def scan(buffer: Buffer, source: str) -> Scan:
     if found.external:
         names = ", ".join(found.external[:3]) + (", ..." if len(found.external) > 3 else "")
         raise ResNetsError(
-            f"{source} keeps {len(found.external)} of its tensors in other files ({names}), and resnets reads an ONNX"
-            " model only where it is one file.",
+            f"{source} keeps {len(found.external)} of its tensors in other files ({names}) in a way that resnets does"
+            " not read.",
             "Save it as one: onnx.save(onnx.load(path), new_path).",
         )
     return found
 
 
-def answer(found: Scan) -> str | None:
-    """The output that holds what the network says: `logits`, or whatever the only one is called; None for several."""
-    names = [name for name in found.outputs if name not in EXTRA_OUTPUTS] or list(found.outputs)
-    return "logits" if "logits" in names else names[0] if len(names) == 1 else None
+def tensor(reader: wire.Reader, span: Span) -> tuple[str, Tensor, bool]:
+    """A TensorProto: its name, where it lies, and whether it is kept in another file. Raises DamagedError."""
+    name, kind, field, data = "", 0, 0, (0, 0)
+    shape: list[int] = []
+    locations, entries = [], []
+    for number, wire_type, value in reader.fields(span):
+        match number:
+            case 1:
+                for n in reader.packed(value):
+                    if len(shape) == MAX_RANK:
+                        raise DamagedError(f"a tensor has more than {MAX_RANK} dimensions")
+                    shape.append(n)
+            case 2:
+                kind = wire.whole(value)
+            case 8:
+                name = reader.text(value)
+            case 4 | 5 | 7 | 9 | 10 if wire_type == BYTES:  # float_data in a row has the same bytes as raw_data
+                if field:
+                    raise DamagedError(f"tensor {name!r} has its numbers twice")
+                field, data = number, wire.span(value)
+            case 13:
+                entries.append(wire.span(value))
+            case 14:
+                locations.append(value)
+    external = bool(entries) or any(value != 0 for value in locations)
+    # Either mark alone is read by some libraries and not by others.
+    outside = _outside(reader, entries) if entries and locations == [1] and not field else None
+    size = outside.length if outside else data[1] - data[0]
+    if absurd(shape) or (kind == FLOAT and size not in (None, prod(shape) * 4) and (outside or not external)):
+        raise DamagedError(f"tensor {name!r} has {size or 0:,} bytes for the shape {tuple(shape)}")
+    return name, Tensor(kind, tuple(shape), data, field, outside), external
 
 
-def is_softmax(found: Scan, name: str | None) -> bool:
-    """Does a Softmax write that output, but for what only changes its shape or type?"""
-    operator, reads = found.values.get(name or "", ("", ""))
-    for _ in range(MAX_DEPTH):
-        if operator not in ("Identity", "Flatten", "Reshape", "Squeeze", "Cast"):
-            break
-        operator, reads = found.values.get(reads, ("", ""))
-    return operator == "Softmax"
-
-
-def array(buffer: Buffer, tensor: Tensor) -> NDArray[np.float32]:
-    """A float tensor as a read-only view of the buffer."""
-    start, end = tensor.raw
-    return np.frombuffer(buffer, "<f4", (end - start) // 4, start).reshape(tensor.shape)
-
-
-def output(name: str, shape: Dimensions) -> bytes:
-    """One more float output of the graph, as bytes to append to a file: protobuf merges a message in two parts."""
-    dimensions = b"".join(wire.put(1, wire.put(1 if isinstance(n, int) else 2, n)) for n in shape)
-    tensor_type = wire.put(1, FLOAT) + wire.put(2, dimensions)
-    return wire.put(7, wire.put(12, wire.put(1, name) + wire.put(2, wire.put(1, tensor_type))))
-
-
-def property(key: str, value: str) -> bytes:
-    """One metadata property, as bytes to put before or after a file."""
-    return wire.put(14, wire.put(1, key) + wire.put(2, value))
-
-
-def without_property(buffer: Buffer, key: str) -> bytes:
-    """The file without the metadata property of that name; everything else is kept as it is."""
-    reader = wire.Reader(buffer)
-    parts: list[bytes] = []
-    for number, kind, value in reader.fields((0, len(buffer))):
-        if isinstance(value, int):
-            parts.append(wire.put(number, value))
-        elif kind == BYTES:
-            texts = {n: v for n, _, v in reader.fields(value)} if number == 14 else {}
-            if 1 not in texts or reader.text(texts[1]) != key:
-                parts.append(wire.put(number, memoryview(buffer)[slice(*value)]))
-    return b"".join(parts)
+def _outside(reader: wire.Reader, entries: list[Span]) -> Outside | None:
+    """What `location`, `offset` and `length` say; None where they say nothing that could be meant."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        parts = {number: reader.text(value) for number, _, value in reader.fields(entry) if number in (1, 2)}
+        key = parts.get(1, "")
+        if key in found:
+            return None
+        found[key] = parts.get(2, "")
+    numbers = [found.get(key) for key in ("offset", "length")]
+    if "location" not in found or any(
+        text is not None and not (text.isascii() and text.isdigit() and len(text) < 19) for text in numbers
+    ):
+        return None
+    offset, length = (int(text) if text is not None else None for text in numbers)
+    return Outside(found["location"], offset or 0, length)
 
 
 class _Walk(wire.Reader):
@@ -178,18 +195,18 @@ class _Walk(wire.Reader):
                 raise DamagedError("it has two graphs")
             self.found.graph = span
         self.found.nodes += kind in ("node", "inner")
-        reads, writes, operator = "", [], ""
+        reads, writes, operator = [], [], ""
         for number, value in self.message(kind, span, depth):
-            if kind != "node":
-                continue
-            match number:
-                case 1:
-                    reads = reads or self.text(value)
-                case 2:
+            match kind, number:
+                case "node", 1:
+                    reads.append(self.text(value))
+                case "node", 2:
                     writes.append(self.text(value))
-                case 4:
+                case "node", 4:
                     operator = self.text(value)
-        self.found.values |= dict.fromkeys(writes, (operator, reads))
+                case "attribute", 1:
+                    self.found.spatial |= self.text(value) == "spatial"
+        self.found.values |= dict.fromkeys(writes, (operator, tuple(reads)))
 
     def property(self, span: Span) -> None:
         parts = {number: self.text(value) for number, _, value in self.fields(span) if number in (1, 2)}
@@ -204,34 +221,13 @@ class _Walk(wire.Reader):
             self.found.opset = wire.whole(parts.get(2, 0))
 
     def tensor(self, span: Span, *, kept: bool) -> None:
-        name, kind, raw = "", 0, (0, 0)
-        shape: list[int] = []
-        external = False
-        for number, wire_type, value in self.fields(span):
-            match number:
-                case 1:
-                    for n in self.packed(value):
-                        if len(shape) == MAX_RANK:
-                            raise DamagedError(f"a tensor has more than {MAX_RANK} dimensions")
-                        shape.append(n)
-                case 2:
-                    kind = wire.whole(value)
-                case 8:
-                    name = self.text(value)
-                case 4 | 9 if wire_type == BYTES:  # float_data in a row has the same bytes as raw_data
-                    raw = wire.span(value)
-                case 13:
-                    external = True
-                case 14:
-                    external = external or value != 0
-        if external:
+        name, there, external = tensor(self, span)
+        if external and not (kept and there.outside):
             self.found.external.append(name or "a constant without a name")
-        elif absurd(shape) or (kind == FLOAT and prod(shape) * 4 != raw[1] - raw[0]):
-            raise DamagedError(f"tensor {name!r} has {raw[1] - raw[0]:,} bytes for the shape {tuple(shape)}")
-        elif kept:
+        if kept:
             if name in self.found.tensors:
                 raise DamagedError(f"it has two tensors {name!r}")
-            self.found.tensors[name] = Tensor(kind, tuple(shape), raw)
+            self.found.tensors[name] = there
 
     def value_info(self, into: dict[str, Dimensions], span: Span) -> None:
         name = ""

@@ -111,7 +111,13 @@ def put(number: int, value: int | str | Buffer) -> bytes:
     if isinstance(value, int):
         return _varint(number << 3 | NUMBER) + _varint(value)
     data = value.encode() if isinstance(value, str) else value
-    return b"".join((_varint(number << 3 | BYTES), _varint(len(data)), data))
+    return b"".join((head(number, len(data)), data))
+
+
+def head(number: int, length: int, kind: int = BYTES) -> bytes:
+    """What stands before so many bytes of a field."""
+    tag = _varint(number << 3 | kind)
+    return tag + _varint(length) if kind == BYTES else tag
 
 
 def _varint(value: int) -> bytes:

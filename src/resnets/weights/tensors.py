@@ -1,0 +1,40 @@
+"""A tensor of an ONNX file goes in, the array that it holds comes out, a view of the file's bytes where it can be."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.weights import wire
+from resnets.weights.scan import FLOAT, RAW, Tensor
+from resnets.weights.wire import Buffer, DamagedError
+
+# TensorProto.DataType: how raw_data holds one number
+TYPES = {FLOAT: "<f4", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
+SIZES = {kind: np.dtype(name).itemsize for kind, name in TYPES.items()}
+_ROWS = {(4, FLOAT): "<f4", (10, 11): "<f8"}  # float_data and double_data have the bytes of raw_data
+_VARINTS = {5: (6, 9), 7: (7,)}  # int32_data and int64_data with the types that they hold
+MAX_VARINTS = 4096  # axes, shapes and pads; arrays of a network stand in raw_data
+
+
+def array(buffer: Buffer, tensor: Tensor) -> NDArray[Any] | None:
+    """The array, read-only; None for a type that no array of a network has. Raises DamagedError where bytes lack."""
+    if tensor.kind not in TYPES:
+        return None
+    count, (start, end) = prod(tensor.shape), tensor.data
+    if tensor.field == RAW or (tensor.field, tensor.kind) in _ROWS or not tensor.field:
+        if end - start != count * SIZES[tensor.kind]:
+            raise DamagedError(f"a tensor has {end - start:,} bytes for the shape {tensor.shape}")
+        found = np.frombuffer(buffer, TYPES[tensor.kind], count, start) if count else np.empty(0, TYPES[tensor.kind])
+        return found.reshape(tensor.shape)
+    if tensor.kind not in _VARINTS.get(tensor.field, ()) or count > MAX_VARINTS:
+        return None
+    reader = wire.Reader(buffer)
+    numbers = [n - (1 << 64) if n >> 63 else n for n in reader.packed(tensor.data)]
+    if len(numbers) != count:
+        raise DamagedError(f"a tensor has {len(numbers):,} numbers for the shape {tensor.shape}")
+    kind = np.dtype(TYPES[tensor.kind])
+    if any(not -(2**31) <= n < 2**31 for n in numbers) and tensor.kind == 6:
+        raise DamagedError("a tensor of 32-bit numbers has larger ones")
+    return np.array(numbers, np.int64).astype(kind).reshape(tensor.shape)
