@@ -100,3 +100,61 @@ def test_folding_leaves_no_batch_norm_and_the_same_logits():
 def test_what_cannot_be_written_is_refused(changes, reason):
     with pytest.raises(ResNetsError, match=reason):
         build(model(TINY), **changes)
+
+
+def thin(name: str, **changes: object) -> Model:
+    widths = (4, 8, 12, 16)
+    return model(replace(find(name), widths=widths, stem_widths=(8,), classes=10, **changes))
+
+
+def described(graph: onnx.GraphProto, prefix: str) -> list[tuple[object, ...]]:
+    """Each node but Flatten: what it does, reads and gives, without the network's prefix and default attributes."""
+    usual = {"alpha", "beta", "transA", "momentum", "ceil_mode"}
+    flat: dict[str, str] = {}
+    found = []
+    for node in graph.node:
+        names = [flat.get(name, name).removeprefix(prefix) for name in (*node.input, *node.output)]
+        if node.op_type == "Flatten":
+            flat[node.output[0]] = flat.get(node.input[0], node.input[0])
+        else:
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if a.name not in usual}
+            found.append((node.op_type, names, attributes))
+    return found
+
+
+@pytest.mark.parametrize("name", ["resnet18-v1", "resnet18-v2", "resnet50-v1", "resnet50-v2"])
+def test_with_exported_names_the_graph_is_the_one_that_mxnet_exports(shared, name):
+    theirs = onnx.load(shared / "oracles" / "gluon" / f"thin-{name}" / "model.onnx").graph
+    built = thin(name) if name[6:8] == "50" else model(
+        replace(find(name), widths=(8, 16, 24, 32), stem_widths=(8,), classes=10)
+    )  # fmt: skip
+    ours = build(built, names="exported").graph
+    one, other = (graph.output[0].name.removesuffix("dense0_fwd") for graph in (ours, theirs))
+    assert described(ours, one) == described(theirs, other)
+    assert [t.name.removeprefix(one) for t in ours.initializer] == [
+        t.name.removeprefix(other) for t in theirs.initializer
+    ]
+
+
+def test_exported_names_are_the_zoos_and_change_no_number():
+    x = pixels(2, 3, 40, 33)
+    for name, prefix in (("resnet50-v1", "resnetv17_"), ("resnet152-v2", "resnetv27_"), ("resnet18", "resnetv15_")):
+        graph = build(Model(find(name), initialise(find(name)), Card("x", find(name))), names="exported").graph
+        assert (graph.input[0].name, graph.output[0].name) == ("data", f"{prefix}dense0_fwd")
+        assert {f"{prefix}conv0_fwd", f"{prefix}stage1__plus0", f"{prefix}pool1_fwd"} <= {n.name for n in graph.node}
+    built = thin("resnet50-v2")
+    for fold in (False, True):
+        plain, named = (
+            build(built, fold=fold, outputs=("feature_map", "features"), names=n) for n in (None, "exported")
+        )
+        onnx.checker.check_model(named, full_check=True)
+        assert [value.name for value in named.graph.output] == ["resnetv20_dense0_fwd", "features", "feature_map"]
+        for ours, theirs in zip(run(plain, x), run(named, x), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_exported_names_are_refused_for_what_gluon_has_no_network_for():
+    with pytest.raises(ResNetsError, match=r"stride_in \(1x1 instead of 3x3\)"):
+        build(thin("resnet50"), names="exported")
+    with pytest.raises(ResNetsError, match="no names called 'timm'"):
+        build(thin("resnet50"), names="timm")

@@ -72,8 +72,12 @@ def write(model: Model, options: Options) -> bytes:
     dialect = _dialect(options.names, model.architecture)
     table = dialect.names(model.architecture)
     shapes = array_shapes(model.architecture)
-    # Raises what reading would: names that mean two networks cannot be written either.
-    dialect.implied({their: shapes[name] for name, their in table.items()})
+    # Raises what reading would where the names are those of two networks.
+    if dialect.implied({their: shapes[name] for name, their in table.items()}) != model.architecture:
+        raise ResNetsError(
+            f"{dialect.name.capitalize()} names do not say all of this network: they would be read as another one's.",
+            f"Use --names {STRUCTURAL.name} or {GLUONCV.name}.",
+        )
     scale = model.weights.get(FIXED_SCALE)
     if scale is not None and not (scale == 1).all():
         raise ResNetsError(

@@ -126,8 +126,8 @@ def graph_names(a: Architecture) -> tuple[list[Step], dict[str, str], dict[str, 
 def unprefixed(names: Mapping[str, object]) -> dict[str, str]:
     """Their name → the same without `arg:` or `aux:` and the network's prefix, whatever it is, where it has them."""
     bare = {name: re.sub(r"^(arg|aux):", "", name) for name in names}
-    first = next((name for name in bare.values() if "." not in name and _FIRST_CONV.search(name)), "")
-    prefix = _FIRST_CONV.sub("", first)
+    firsts = [name for name in bare.values() if "." not in name and _FIRST_CONV.search(name)]
+    prefix = max((_FIRST_CONV.sub("", name) for name in firsts), key=len, default="")
     return {name: text.removeprefix(prefix) for name, text in bare.items()}
 
 

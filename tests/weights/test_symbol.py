@@ -1,0 +1,155 @@
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from resnets.errors import ResNetsError
+from resnets.weights import files, params, symbol
+from resnets.weights.model import Model, digest
+from resnets.weights.mxnet.arrays import read_arrays
+from resnets.weights.mxnet.lists import write_arrays
+from resnets.weights.source import Source
+
+
+def read(folder: Path) -> Model:
+    return files.load(folder / "exported-0000.params")
+
+
+def check(folder: Path) -> str | None:
+    with files.opened(folder / "exported-0000.params") as source:
+        return symbol.check(source, params.read(source))
+
+
+def changed(folder: Path, node: str, **attributes: str) -> None:
+    """The symbol with other attributes in one node, or in all of an operator."""
+    path = folder / "exported-symbol.json"
+    value = json.loads(path.read_text())
+    found = [one for one in value["nodes"] if node in (one["name"].partition("_")[2], one["op"])]
+    assert found
+    for one in found:
+        one["attrs"].update(attributes)
+    path.write_text(json.dumps(value))
+
+
+def problem(folder: Path) -> str:
+    with pytest.raises(ResNetsError) as error:
+        read(folder)
+    return error.value.problem
+
+
+def test_the_symbol_that_mxnet_exported_is_of_the_network(exported):
+    found = read(exported)
+    assert check(exported) == (
+        "checked against exported-symbol.json: strides, pads, groups, epsilons and connections of its 173 steps are"
+        " those of the network"
+    )
+    (exported / "exported-symbol.json").unlink()
+    assert check(exported) is None
+    assert digest(read(exported).weights) == digest(found.weights)
+
+
+@pytest.mark.parametrize("name", ["thin-resnet18-v1", "thin-resnet18-v2", "thin-resnet50-v1"])
+def test_other_symbols_of_mxnet_are_of_their_networks(shared, name):
+    assert check(shared / "oracles" / "gluon" / name)
+
+
+@pytest.mark.parametrize(
+    ("node", "attributes", "how"),
+    [
+        ("stage2_conv1_fwd", {"stride": "(1, 1)"}, "stage2_conv1_fwd has stride 1 instead of 2"),
+        ("stage3_conv2_fwd", {"pad": "(1, 1)"}, "stage3_conv2_fwd has padding 1 instead of 0"),
+        ("conv0_fwd", {"kernel": "(7, 5)"}, "conv0_fwd has kernel -1 instead of 7"),
+        ("stage1_conv1_fwd", {"num_group": "2"}, "stage1_conv1_fwd has groups 2 instead of 1"),
+        ("stage1_conv1_fwd", {"dilate": "(2, 2)"}, "stage1_conv1_fwd is Convolution, dilated or not NCHW"),
+        ("stage4_batchnorm2_fwd", {"eps": "2e-05"}, "stage4_batchnorm2_fwd has eps 2e-05 instead of 1e-05"),
+        ("stage1_batchnorm0_fwd", {"axis": "3"}, "stage1_batchnorm0_fwd is BatchNorm over another axis"),
+        ("pool0_fwd", {"pooling_convention": "full"}, "pool0_fwd is Pooling, max, full instead of max_pool"),
+        ("pool1_fwd", {"pool_type": "max"}, "pool1_fwd is Pooling, global max instead of global_pool"),
+        ("relu0_fwd", {"act_type": "tanh"}, "relu0_fwd is Activation, tanh instead of relu"),
+        ("dense0_fwd", {"no_bias": "True"}, "dense0_fwd has 1 arrays instead of 2"),
+        ("dense0_fwd", {"num_hidden": "11"}, "dense0_fwd has channels 11 instead of 10"),
+    ],
+)
+def test_a_step_that_differs_is_named(exported, node, attributes, how):
+    changed(exported, node, **attributes)
+    assert how in problem(exported)
+
+
+def test_every_difference_is_listed_at_once(exported):
+    changed(exported, "stage2_conv1_fwd", stride="(1, 1)")
+    changed(exported, "batchnorm2_fwd", eps="0.001")
+    changed(exported, "conv0_fwd", pad="()")
+    found = problem(exported)
+    assert all(
+        text in found for text in ("conv0_fwd has padding 0", "conv1_fwd has stride 1", "norm2_fwd has eps 0.001")
+    )
+
+
+def test_a_scale_is_one_where_the_symbol_fixes_it(exported):
+    changed(exported, "stage3_batchnorm1_fwd", fix_gamma="True")
+    found = read(exported)
+    assert (found.weights["layer3.0.bn2.weight"] == 1).all()
+    assert "layer3.0.bn2.weight" in found.card.source["notes"][0]
+    changed(exported, "BatchNorm", fix_gamma="False")
+    assert not (read(exported).weights["layer3.0.bn2.weight"] == 1).all()
+
+
+def test_arrays_that_are_exchanged_are_named(exported):
+    path = exported / "exported-symbol.json"
+    text = path.read_text()
+    one, other = "resnetv21_stage1_batchnorm1_gamma", "resnetv21_stage1_batchnorm2_gamma"
+    path.write_text(text.replace(one, "?").replace(other, one).replace("?", other))
+    assert f"arg:{other} instead of arg:{one}" in problem(exported)
+
+
+def test_a_network_whose_names_say_nothing_is_known_by_its_symbol(exported):
+    before = read(exported)
+    arrays = read_arrays(Source.of((exported / "exported-0000.params").read_bytes(), "x"))
+    plain = {name: f"{name[:4]}a{number}" for number, name in enumerate(arrays)}
+    (exported / "exported-0000.params").write_bytes(write_arrays({plain[name]: a for name, a in arrays.items()}))
+    path = exported / "exported-symbol.json"
+    value = json.loads(path.read_text())
+    for node in value["nodes"]:
+        key = next((plain[k] for k in (f"arg:{node['name']}", f"aux:{node['name']}") if k in plain), None)
+        node["name"] = key[4:] if key else node["name"]
+    path.write_text(json.dumps(value))
+    found = read(exported)
+    assert (found.architecture, digest(found.weights)) == (before.architecture, digest(before.weights))
+    assert found.card.source["names"] == "symbol"
+    changed(exported, "stage2_conv1_fwd", stride="(1, 1)")
+    assert "holds no residual network" in problem(exported)
+
+
+def test_what_is_no_symbol_is_said(exported):
+    path = exported / "exported-symbol.json"
+    texts = ("", "<html>", "[]", "{}", "[" * 10**6, '{"nodes": [], "heads": [[0, 0]]}', '{"nodes": 3, "heads": [[0]]}')
+    loop = '{"nodes": [{"op": "a", "name": "b", "inputs": [[0, 0]]}], "heads": [[0, 0]]}'
+    strange = '{"nodes": [{"op": [], "name": {}, "inputs": []}], "heads": [[0, 0]]}'
+    number = '{"nodes": [{"op": "null", "name": "x", "inputs": []}], "heads": [[1e999, 0]]}'
+    for text in (*texts, loop, strange, number):
+        path.write_text(text)
+        with pytest.raises(ResNetsError, match=r"is damaged, or no symbol|is not of the network"):
+            read(exported)
+    path.unlink()
+    os.mkfifo(path)
+    assert "no regular file" in problem(exported)
+
+
+def test_damaged_symbols_are_refused_or_are_the_same(exported):
+    path = exported / "exported-symbol.json"
+    whole = json.dumps(json.loads(path.read_text()), separators=(",", ":")).encode()
+    before = read(exported)
+    for seed in range(60):
+        order, bad = random.Random(seed), bytearray(whole)
+        if seed % 3:
+            bad[order.randrange(len(bad))] ^= 1 << order.randrange(7)
+        else:
+            del bad[order.randrange(len(bad)) :]
+        path.write_bytes(bad)
+        try:
+            found = read(exported)
+        except ResNetsError:
+            continue
+        assert digest(found.weights) == digest(before.weights) or "notes" in found.card.source
