@@ -102,9 +102,8 @@ def test_what_cannot_be_written_is_refused(changes, reason):
         build(model(TINY), **changes)
 
 
-def thin(name: str, **changes: object) -> Model:
-    widths = (4, 8, 12, 16)
-    return model(replace(find(name), widths=widths, stem_widths=(8,), classes=10, **changes))
+def thin(name: str, widths: tuple[int, ...] = (4, 8, 12, 16)) -> Model:
+    return model(replace(find(name), widths=widths, stem_widths=(8,), classes=10))
 
 
 def described(graph: onnx.GraphProto, prefix: str) -> list[tuple[object, ...]]:
@@ -125,9 +124,7 @@ def described(graph: onnx.GraphProto, prefix: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("name", ["resnet18-v1", "resnet18-v2", "resnet50-v1", "resnet50-v2"])
 def test_with_exported_names_the_graph_is_the_one_that_mxnet_exports(shared, name):
     theirs = onnx.load(shared / "oracles" / "gluon" / f"thin-{name}" / "model.onnx").graph
-    built = thin(name) if name[6:8] == "50" else model(
-        replace(find(name), widths=(8, 16, 24, 32), stem_widths=(8,), classes=10)
-    )  # fmt: skip
+    built = thin(name) if "50" in name else thin(name, (8, 16, 24, 32))
     ours = build(built, names="exported").graph
     one, other = (graph.output[0].name.removesuffix("dense0_fwd") for graph in (ours, theirs))
     assert described(ours, one) == described(theirs, other)
