@@ -19,7 +19,7 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.weights import archive, checkpoint
 from resnets.weights.checkpoint import Checkpoint
-from resnets.weights.dialects.named import read_named, renamed
+from resnets.weights.dialects.named import read_named, refuse_other, renamed, with_counters
 from resnets.weights.dialects.table import FLOATS, Stored
 from resnets.weights.model import Model, checked
 from resnets.weights.options import Options
@@ -45,15 +45,7 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     opened = checkpoint.opened(source)
     card = _card(opened)
     if card is not None and card.architecture is not None:
-        if (
-            given is not None
-            and replace(given, classes=card.architecture.classes, input_channels=card.architecture.input_channels)
-            != card.architecture
-        ):
-            raise ResNetsError(
-                f"The card of {source.name} describes another network than the one that was given.",
-                "Leave --architecture out: the file says itself which network it is.",
-            )
+        refuse_other(given, card.architecture, source.name)
         return checked(card, _plain_arrays(opened), source.name)
     tensors, notes = _state(opened)
     return read_named(
@@ -90,7 +82,7 @@ def write(model: Model, options: Options) -> bytes:
         pickle = _Pickle()
         pickle.dictionary({STATE: arrays, cards.KEY: cards.to_json(model.card)})
     else:
-        arrays = _with_counters(renamed(model, options.names))
+        arrays = with_counters(renamed(model, options.names))
         pickle = _Pickle()
         pickle.state(arrays)
     root = "archive/"
@@ -100,16 +92,6 @@ def write(model: Model, options: Options) -> bytes:
         files[f"{root}data/{number}"] = little.reshape(-1).data.cast("B")
     files[f"{root}version"] = b"3\n"
     return archive.write(files)
-
-
-def _with_counters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """With the count of batches that torch keeps beside each running variance, so that it finds all that it expects."""
-    found: dict[str, NDArray[Any]] = {}
-    for name, array in arrays.items():
-        found[name] = array
-        if name.endswith(".running_var"):
-            found[name.removesuffix("running_var") + "num_batches_tracked"] = np.zeros((), np.int64)
-    return found
 
 
 class _Pickle:

@@ -1,48 +1,109 @@
 """A Model goes in, the bytes of a .safetensors file come out, and back.
 
 The format (https://huggingface.co/docs/safetensors): eight bytes of header length, a JSON header, the arrays in a row.
-The header is ours, its keys sorted, so that equal models are equal files.
+The header is ours, its keys sorted, so that equal models are equal files. A file without a card of ours is read by
+the names of its arrays.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import Architecture
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain, some
+from resnets.weights.dialects.named import read_named, refuse_other, renamed, with_counters
+from resnets.weights.dialects.table import Stored, as_float32
 from resnets.weights.model import Model, absurd, checked
 from resnets.weights.options import Options
 from resnets.weights.source import Source
 
 MAX_HEADER = 32 << 20  # bytes; 1,202 layers and 21,000 labels need 3 MB
-Place = tuple[int, int, tuple[int, ...]]  # first byte, byte after the last, shape
 _METADATA = "__metadata__"
+_KINDS = {  # the format's name of an element type: its bytes, ours
+    "F64": (8, "float64"), "F32": (4, "float32"), "F16": (2, "float16"), "BF16": (2, "bfloat16"), "I64": (8, "int64"),
+    "I32": (4, "int32"), "I16": (2, "int16"), "I8": (1, "int8"), "U64": (8, "uint64"), "U32": (4, "uint32"),
+    "U16": (2, "uint16"), "U8": (1, "uint8"), "BOOL": (1, "bool"), "F8_E4M3": (1, "float8"), "F8_E5M2": (1, "float8"),
+    "C64": (8, "complex64"),
+}  # fmt: skip
+_DTYPES = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+
+
+class Place(NamedTuple):
+    """Where an array lies: its first byte, the byte after its last, its shape, and the format's name of its type."""
+
+    first: int
+    last: int
+    shape: tuple[int, ...]
+    kind: str
 
 
 def write(model: Model, options: Options) -> bytes:
-    """The whole file."""
-    header: dict[str, Any] = {_METADATA: {cards.KEY: cards.to_json(model.card), "format": "pt"}}
+    """The whole file. Raises ResNetsError where outputs of a graph are asked for, or names that cannot say this
+    network.
+
+    `options.names`: names of another framework, without a card.
+    """
+    if options.outputs:
+        raise ResNetsError(
+            "A .safetensors file holds arrays and no graph, so it cannot have more outputs.",
+            "Write a .onnx file instead.",
+        )
+    if options.names is None:
+        return _written(model.weights, {cards.KEY: cards.to_json(model.card), "format": "pt"})
+    return _written(with_counters(renamed(model, options.names)), {"format": "pt"})
+
+
+def _written(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
+    header: dict[str, Any] = {_METADATA: metadata}
     at = 0
-    for name in sorted(model.weights):
-        size = model.weights[name].nbytes
-        header[name] = {"dtype": "F32", "shape": list(model.weights[name].shape), "data_offsets": [at, at + size]}
+    for name in sorted(arrays):
+        size = arrays[name].nbytes
+        kind = {"f": "F32", "i": "I64"}[arrays[name].dtype.kind]
+        header[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # arrays begin at a multiple of eight bytes
-    arrays = (np.ascontiguousarray(model.weights[name], "<f4").data for name in sorted(model.weights))
-    return b"".join((len(text).to_bytes(8, "little"), text, *arrays))
+    in_order = (np.ascontiguousarray(arrays[name]) for name in sorted(arrays))
+    little = (array.astype(array.dtype.newbyteorder("<"), copy=False).data for array in in_order)
+    return b"".join((len(text).to_bytes(8, "little"), text, *little))
 
 
 def read(file: Source, given: Architecture | None = None) -> Model:
-    """The model. Raises ResNetsError for a file that is damaged, or has no card of ours."""
+    """The model. `given`: its network, for a file without a card whose names do not say all of it.
+
+    Raises ResNetsError for a file that is damaged, or whose arrays do not fit its card, the network that was given,
+    or the one that their names imply.
+    """
     card, places = _open(file)
-    arrays = {name: file.array("<f4", shape, first) for (first, _, shape), name in places}
-    return checked(card, arrays, file.name)
+    if card is not None and card.architecture is not None:
+        refuse_other(given, card.architecture, file.name)
+        odd = [f"{name} ({place.kind})" for place, name in places if place.kind != "F32"]
+        if odd:
+            raise ResNetsError(
+                f"Arrays of {file.name} are not float32, as the card needs them: {plain(some(odd))}.",
+                "Copy or download the file again.",
+            )
+    if card is not None:
+        arrays = {name: file.array("<f4", place.shape, place.first) for place, name in places if place.kind == "F32"}
+        return checked(card, arrays, file.name)
+    return read_named({name: _stored(file, place) for place, name in places}, file, given, most=file.size)
+
+
+def _stored(file: Source, place: Place) -> Stored:
+    kind = _KINDS[place.kind][1]
+    return Stored(
+        place.shape,
+        kind,
+        place.last - place.first,
+        lambda: as_float32(file.array(_DTYPES[kind], place.shape, place.first), kind),
+    )
 
 
 def read_card(file: Source) -> Card | None:
@@ -62,10 +123,11 @@ def _open(file: Source) -> tuple[Card | None, list[tuple[Place, str]]]:
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
     places = sorted((_place(name, entry, begin, file.name), name) for name, entry in entries.items())
     at = begin
-    for (first, last, _), name in places:
-        if first != at or last > file.size:
-            raise _damaged(file.name, f"array {name!r} should lie at bytes {first:,} to {last:,} of {file.size:,}")
-        at = last
+    for place, name in places:
+        if place.first != at or place.last > file.size:
+            where = f"bytes {place.first:,} to {place.last:,} of {file.size:,}"
+            raise _damaged(file.name, f"array {name!r} should lie at {where}")
+        at = place.last
     if at != file.size:
         raise _damaged(file.name, f"{file.size - at:,} bytes belong to no array")
     return _card(header), places
@@ -102,15 +164,13 @@ def _place(name: str, entry: Any, begin: int, source: str) -> Place:
         kind, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(source, f"the header does not describe array {name!r}") from error
-    if kind != "F32":
-        raise ResNetsError(
-            f"Array {name!r} of {source} is {kind}, and resnets reads F32.", "Convert the arrays to float32 first."
-        )
+    if type(kind) is not str or kind not in _KINDS:
+        raise _damaged(source, f"array {name!r} has an element type that the format has not, {str(kind)[:40]!r}")
     if any(type(n) is not int or n < 0 for n in (*shape, first, last)) or absurd(shape):
         raise _damaged(source, f"the header gives array {name!r} a shape or place that none can have")
-    if last - first != 4 * prod(shape):
+    if last - first != _KINDS[kind][0] * prod(shape):
         raise _damaged(source, f"array {name!r} has {last - first:,} bytes for the shape {shape}")
-    return begin + first, begin + last, shape
+    return Place(begin + first, begin + last, shape, kind)
 
 
 def _damaged(source: str, how: str) -> ResNetsError:

@@ -1,7 +1,8 @@
 """Named arrays of a file without a card go in, the Model that their names imply comes out; or the other way round."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,27 @@ def renamed(model: Model, names: str, *, force: bool = False) -> dict[str, NDArr
     if not force:
         _refuse_loss(dialect, a, {table[name]: array.shape for name, array in model.weights.items()})
     return {their: model.weights[name] for name, their in table.items()}
+
+
+def with_counters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """With the count of batches that torch keeps beside each running variance, so that it finds all that it expects."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        found[name] = array
+        if name.endswith(".running_var"):
+            found[name.removesuffix("running_var") + "num_batches_tracked"] = np.zeros((), np.int64)
+    return found
+
+
+def refuse_other(given: Architecture | None, known: Architecture, source: str) -> None:
+    """Raises ResNetsError where a file has a card and another network is given, but for classes and input channels."""
+    if given is None:
+        return
+    if replace(given, classes=known.classes, input_channels=known.input_channels) != known:
+        raise ResNetsError(
+            f"The card of {source} describes another network than the one that was given.",
+            "Leave --architecture out: the file says itself which network it is.",
+        )
 
 
 def _refuse_loss(dialect: Dialect, a: Architecture, shapes: Shapes) -> None:

@@ -6,7 +6,7 @@ of 1e-5.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -42,12 +42,7 @@ def derived(shapes: Shapes, *, zeros: str | None = None) -> Architecture:
             "The names begin like a residual network's, but no stage of blocks follows.",
             "Give the arrays of the whole network.",
         )
-    plain_one = _outline(shapes, blocks)
-    tried = [
-        candidate
-        for bias, folded in product(("none", "bottleneck-1x1", "all"), ("standard", "none"))
-        if (candidate := _valid(plain_one, bias, folded)) is not None
-    ]
+    tried = list(_described(_outline(shapes, blocks)))
     fitting = [candidate for candidate in tried if _fits(candidate, shapes)]
     if not fitting:
         nearest = min(tried, key=lambda candidate: len(_apart(candidate, shapes)))
@@ -70,9 +65,13 @@ def mismatches(wanted: Shapes, found: Shapes) -> list[str]:
     return [f"{len(names)} {what}: {plain(', '.join(names))}" for what, names in groups if names]
 
 
-def candidates(shapes: Shapes) -> list[str]:
-    """Names of the catalog whose arrays have just these names and shapes, whatever the classes and input channels."""
-    return [name for name, row in ARCHITECTURES.items() if _fits(adapted(row, shapes), shapes)]
+def candidates(a: Architecture, shapes: Shapes) -> list[str]:
+    """Names of the catalog with as many blocks as `a`, whose arrays have just these names and shapes.
+
+    Classes and input channels may differ.
+    """
+    alike = {name: row for name, row in ARCHITECTURES.items() if (row.blocks, row.widths) == (a.blocks, a.widths)}
+    return [name for name, row in alike.items() if _fits(adapted(row, shapes), shapes)]
 
 
 def adapted(architecture: Architecture, shapes: Shapes, stem: str = "", classifier: str = "fc.weight") -> Architecture:
@@ -165,15 +164,21 @@ def _outline(shapes: Shapes, blocks: tuple[int, ...]) -> dict[str, object]:
     }
 
 
-def _valid(fields: Mapping[str, object], bias: str, folded: str) -> Architecture | None:
-    try:
-        return Architecture(**fields, conv_bias=bias, batch_norm=folded)  # type: ignore[arg-type]
-    except ResNetsError as error:
-        if bias == "all" and folded == "none":
-            raise ResNetsError(
-                f"The shapes of the arrays are of no residual network: {error.problem}", "Check where the file is from."
-            ) from error
-        return None
+def _described(outline: dict[str, object]) -> Iterator[Architecture]:
+    """Networks of that outline with biases here and there, folded or not: the plainest first."""
+    normed = outline.get("shortcut_batch_norm", True)
+    problem = ""
+    for folded, bias in product(("standard", "none"), ("none", "bottleneck-1x1", "all")):
+        for shortcut in (normed,) if normed or folded == "standard" else (True, False):
+            fields = {**outline, "shortcut_batch_norm": shortcut, "conv_bias": bias, "batch_norm": folded}
+            try:
+                yield Architecture(**fields)  # type: ignore[arg-type]
+            except ResNetsError as error:
+                problem = error.problem
+    if problem:
+        raise ResNetsError(
+            f"The shapes of the arrays are of no residual network. {problem}", "Check where the file is from."
+        )
 
 
 def _preact(shapes: Shapes, blocks: tuple[int, ...]) -> bool:
@@ -209,14 +214,13 @@ def _shortcut(shapes: Shapes, blocks: tuple[int, ...], widths: tuple[int, ...], 
     index = 1 if pooled else 0
     convolutions = [entry for entry in sorted(projecting) if f"{entry}.downsample.{index}.weight" in shapes]
     normed = [entry for entry in convolutions if f"{entry}.downsample.{index + 1}.weight" in shapes]
-    unfolded = any(name.endswith("running_var") for name in shapes)
     if not projecting:
         kind = "A" if len(entries) > 1 else "B"
         return {"shortcut": kind if expansion == 1 and sorted(widths) == list(widths) else "B"}
     return {
         "shortcut": "C" if any(entry not in entries for entry in projecting) else "B",
         "shortcut_pool": pooled,
-        "shortcut_batch_norm": bool(normed) or not unfolded,
+        "shortcut_batch_norm": bool(normed),
     }
 
 
@@ -241,7 +245,7 @@ def _refuse_open(a: Architecture, shapes: Shapes, zeros: str | None) -> None:
         what, lacks = "batch norms before its convolutions", "whether shortcuts read what is activated"
     else:
         return
-    known = candidates(shapes)
+    known = candidates(a, shapes)
     raise ResNetsError(
         f"The network has {what}; {lacks} is not to be seen from names and shapes.",
         "Say which network it is with --architecture"

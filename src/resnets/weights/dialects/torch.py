@@ -113,7 +113,10 @@ def _implied_akamaster(shapes: Mapping[str, Shape]) -> Architecture | None:
     return a
 
 
-_SAYS = "a bottleneck's stride is in its 3x3 convolution, batch norms have an epsilon of 1e-5, and nothing is dilated"
+_SAYS = (
+    "a bottleneck's stride is in its 3x3 convolution, batch norms have an epsilon of 1e-5, nothing is dilated, and"
+    " nothing is anti-aliased"
+)
 TORCHVISION = Dialect("torchvision", _torchvision, _implied_torchvision, _SAYS, counters)
 TIMM = Dialect(
     "timm", _timm, _implied_timm, f"{_SAYS}; a pooled shortcut is averaged over 2x2 with ceil mode", counters
