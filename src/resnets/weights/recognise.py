@@ -83,7 +83,7 @@ def _architecture(trunk: Trunk) -> Architecture:
         "classes": classes,
         **stem,
         **_grouped(trunk.blocks[0], bottleneck),
-        **_shortcut(trunk, stages, preact),
+        **_shortcut(trunk, preact),
         **_norms(trunk),
     }
     try:
@@ -166,7 +166,7 @@ def _grouped(block: Block, bottleneck: bool) -> dict[str, Any]:
     return {"groups": groups, "base_width": base_width}
 
 
-def _shortcut(trunk: Trunk, stages: list[list[Block]], preact: bool) -> dict[str, Any]:
+def _shortcut(trunk: Trunk, preact: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"shortcut_batch_norm": not preact}
     if any(block.convolutions[0].stride > 1 for block in trunk.blocks if len(block.convolutions) == 3):
         found["stride_in"] = "1x1"
@@ -177,9 +177,11 @@ def _shortcut(trunk: Trunk, stages: list[list[Block]], preact: bool) -> dict[str
     if "conv" not in ops:
         zeros = next((step.zeros for way in every for step in way if step.op == "pad_channels"), (0, 0))
         return found | {"shortcut": "A", "shortcut_zeros": "both" if zeros[0] else "after"}
-    behind_first = any(block.shortcut for stage in stages for block in stage[1:])
+    before = (trunk.blocks[0], *trunk.blocks)  # the first chain has a convolution
+    entering = [(chain or (block.add,))[-1].channels for chain, block in zip(trunk.chains, before)]
+    unneeded = any(b.shortcut and b.stride == 1 and b.add.channels == n for b, n in zip(trunk.blocks, entering))
     return found | {
-        "shortcut": "C" if behind_first else "B",
+        "shortcut": "C" if unneeded else "B",
         "shortcut_pool": "average_pool" in ops,
         "shortcut_batch_norm": "batch_norm" in ops,
     }

@@ -106,6 +106,8 @@ def _average_pool(tree: Tree, module: Object, path: str, at: At) -> At:
         return tree.put(f"an average pooling {window}", path, at)
     if side == stride == 1:
         return at
+    if side > 1:
+        tree.covering.add(path)
     ceil = modules.flag(module, "ceil_mode") or modules.library(module) == "inn"
     # cuDNN divides by the whole window even where the last one is incomplete, unless told otherwise
     whole = modules.library(module) == "cudnn" and not str(module["mode"]).endswith("EXCLUDE_PADDING")
@@ -133,7 +135,7 @@ def _view(tree: Tree, module: Object, path: str, at: At) -> At:
         return tree.put(f"a {module.name} that makes {size} of {at.channels} channels", path, at)
     if last.op == "global_pool":
         return at
-    if last.op.startswith("an average pooling") or (last.op == "average_pool" and last.kernel > 1):
+    if last.name in tree.covering:
         tree.steps[-1] = Step("global_pool", last.name, last.inputs, last.channels)
         return at
     return tree.put("global_pool", path, at)

@@ -51,7 +51,7 @@ def _module(module: Object, path: str, value: Value, depth: int, seen: _Seen) ->
     name = modules.kind(module)
     seen.modules += 1
     if depth >= MAX_DEPTH or seen.modules > MAX_MODULES:
-        raise _refused(f"its modules are too many, or inside each other more than {MAX_DEPTH} times, at {path[:200]}")
+        raise _refused(f"its modules are too many, or inside each other more than {MAX_DEPTH} times, at {path[:72]}...")
     try:
         if name in ("Sequential", "DataParallelTable", "ConcatTable", "Concat"):
             children = [(child, modules.inside(path, i)) for i, child in enumerate(modules.children(module), 1)]

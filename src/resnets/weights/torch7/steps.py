@@ -34,6 +34,7 @@ class Tree:
     problems: list[str] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     in_place: list[tuple[str, str]] = field(default_factory=list)  # path of a module, the step whose value it changes
+    covering: set[str] = field(default_factory=set)  # average poolings whose window may be the whole map
     seen: int = 0
 
     def put(self, op: str, path: str, at: At, channels: int | None = None, **rest: object) -> At:

@@ -48,7 +48,7 @@ def _module(tree: Tree, module: Object, path: str, value: Value, above: tuple[in
         raise _broken(tree.source, f"{path} ({module.name}) contains itself")
     if len(above) >= MAX_DEPTH or tree.seen > MAX_MODULES:
         what = f"more than {MAX_DEPTH} deep" if len(above) >= MAX_DEPTH else f"more than {MAX_MODULES:,}"
-        raise _broken(tree.source, f"its modules are {what} at {path[:200]}")
+        raise _broken(tree.source, f"its modules are {what} at {path[:72]}...")
     name = modules.kind(module)
     try:
         if name in ("Sequential", "DataParallelTable"):

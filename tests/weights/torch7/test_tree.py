@@ -1,0 +1,247 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from resnets.catalog import Architecture, find
+from resnets.errors import ResNetsError
+from resnets.weights import files
+from resnets.weights.fold import fold
+from resnets.weights.recognise import recognise
+from resnets.weights.torch7.export import export
+from resnets.weights.torch7.objects import Object, Storage, Table, Tensor, tensor
+from resnets.weights.torch7.run import run
+from resnets.weights.torch7.tree import walk
+
+TINY = replace(find("resnet20-cifar"), blocks=(1, 1), widths=(4, 8), stem_widths=(4,), classes=3)
+# What each of the oracles is, beside the catalog's network of that kind.
+FIELDS = {
+    "resnet20-cifar10-A": ("resnet20-cifar", {}),
+    "resnet20-cifar10-B": ("resnet20-cifar", {"shortcut": "B"}),
+    "resnet20-cifar10-C": ("resnet20-cifar", {"shortcut": "C"}),
+    "resnet20-cifar100-A-cudnn": ("resnet20-cifar", {"classes": 100}),
+    "preresnet20-cifar10-A": ("preresnet20-cifar", {}),
+    "preresnet20-cifar10-B-cudnn": ("preresnet20-cifar", {"shortcut": "B"}),
+    "thin8-resnet18-A": ("resnet18", {"shortcut": "A"}),
+    "thin8-resnet18-B": ("resnet18", {}),
+    "thin8-resnet18-C": ("resnet18", {"shortcut": "C"}),
+    "thin8-resnet50-B": ("resnet50", {}),
+    "thin8-preresnet18-B": ("preresnet18", {}),
+    "thin8-preresnet50-B": ("preresnet50", {}),
+    "thin8-preresnet200-B": ("preresnet200", {}),
+    "thin8-published18": ("resnet18", {"conv_bias": "all", "shortcut_batch_norm": False}),
+    "thin8-published50": (
+        "resnet50",
+        {"conv_bias": "all", "shortcut_batch_norm": False, "post_add_batch_norm": True},
+    ),
+    "thin8-published-preresnet50": ("preresnet50", {"preact_first": ("branch",) * 4, "shortcut_batch_norm": True}),
+    "thin8-biased152": ("resnet152", {"conv_bias": "all"}),
+    "model_4": ("resnet20-cifar", {}),
+}
+
+
+@pytest.fixture
+def tree(random_model) -> Object:
+    return export(random_model(TINY))
+
+
+def at(tree: Object, path: str) -> Object:
+    for number in path.split("."):
+        tree = tree["modules"][float(number)]
+    return tree
+
+
+def change(module: Object, **fields: object) -> None:
+    """Set fields of a module; None takes one away."""
+    kept = [(key, value) for key, value in module.value.pairs if key not in fields]
+    module.value.pairs = kept + [(key, value) for key, value in fields.items() if value is not None]
+
+
+def recognised(tree: Object) -> tuple[Architecture, dict[str, np.ndarray]]:
+    found = walk(tree, "the file")
+    architecture, keys = recognise(found.steps, "the file")
+    return architecture, {name: found.arrays[key]() for name, key in keys.items()}
+
+
+def test_every_oracle_is_the_network_that_it_was_built_as(oracle):
+    name, changes = FIELDS[oracle.path.name.split(".")[0].removesuffix("-double")]
+    thin = {"widths": (8, 16, 32, 64), "stem_widths": (8,)} if "thin8" in oracle.path.name else {}
+    assert files.load(oracle.path).architecture == replace(find(name), **thin, **changes)
+
+
+def test_other_words_for_the_same_network_are_understood(tree, random_model):
+    expected = random_model(TINY).weights
+    conv, norm, relu = (at(tree, str(i)) for i in (1, 2, 3))
+    conv.name = "nn.SpatialConvolutionMM"
+    change(conv, padding=1.0, padW=None, padH=None, weight=tensor(expected["conv1.weight"].reshape(4, 27)))
+    std = 1 / np.sqrt(expected["bn1.running_var"].astype(np.float64) + 1e-5)
+    norm.name, norm.version = "fbnn.SpatialBatchNormalization", 1
+    change(norm, running_var=None, running_std=tensor(std))
+    change(relu, threshold=None, val=None, mode="CUDNN_ACTIVATION_RELU")
+    relu.name = "cudnn.ReLU"
+    dropout, softmax = (Object(name, 1, Table([("p", 0.5), ("v2", True)])) for name in ("nn.Dropout", "cudnn.SoftMax"))
+    last = tree["modules"].pairs.pop()[1]
+    tree["modules"].pairs += [(8.0, dropout), (9.0, last), (10.0, softmax)]
+    change(at(tree, "7"), size=Storage("torch.LongStorage", 2, elements=np.array([-1, 8])))
+    wrapped = Object("nn.DataParallelTable", 2, Table([("modules", Table([(1.0, tree), (2.0, conv)]))]))
+    architecture, weights = recognised(wrapped)
+    assert architecture == TINY
+    for name, array in expected.items():
+        np.testing.assert_allclose(weights[name], array, rtol=1e-6, atol=1e-6)
+    assert walk(wrapped, "").left_out == ["modules[1].modules[10] (cudnn.SoftMax)"]
+
+
+def test_what_a_file_leaves_out_is_what_torch_takes(tree, random_model):
+    change(at(tree, "2"), weight=None, bias=None, affine=False)
+    change(at(tree, "8"), bias=None)
+    architecture, weights = recognised(tree)
+    assert architecture == TINY
+    np.testing.assert_array_equal(weights["bn1.weight"], np.ones(4))
+    np.testing.assert_array_equal(weights["bn1.bias"], np.zeros(4))
+    np.testing.assert_array_equal(weights["fc.bias"], np.zeros(3))
+
+
+def test_a_batch_norm_that_became_an_affine_map_is_one_again(random_model):
+    """imagine-nn folds ResNet-50's batch norms; those after an addition stay, as inn.ConstAffine."""
+    model = fold(random_model(replace(TINY, shortcut="C", shortcut_batch_norm=False, post_add_batch_norm=True)))
+    tree = export(model)
+    for path, name in (("3.1.3", "layer1.0.bn_add"), ("4.1.3", "layer2.0.bn_add")):
+        gamma, beta, mean, var = (
+            model.weights[f"{name}.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gamma / np.sqrt(var + 1e-5)
+        fields = {"a": tensor(scale), "b": tensor(beta - mean * scale), "inplace": True}
+        norm = at(tree, path)
+        norm.name, norm.value = "inn.ConstAffine", Table(list(fields.items()))
+    x = np.random.default_rng(0).normal(size=(2, 3, 32, 32))
+    architecture, weights = recognised(tree)
+    again = export(replace(model, architecture=architecture, weights=weights))
+    np.testing.assert_allclose(run(tree, x), run(export(model), x), rtol=1e-5)
+    np.testing.assert_allclose(run(again, x), run(export(model), x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["Half", "Double", "Cuda", "CudaHalf"])
+def test_arrays_of_every_type_become_float32(tree, random_model, kind):
+    change(at(tree, "1"), weight=tensor(at(tree, "1")["weight"].array(), kind))
+    found = recognised(tree)[1]["conv1.weight"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, random_model(TINY).weights["conv1.weight"], rtol=1e-3 if "Half" in kind else 0)
+
+
+def test_only_arrays_of_the_network_are_read(tree, monkeypatch):
+    change(at(tree, "1"), gradWeight=Tensor("torch.FloatTensor", (9,), (1,), 0, Storage("torch.FloatStorage", 9)))
+    recognised(tree)  # the storage of that gradient has neither elements nor a file
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "text"),
+    [
+        ("1", {"kW": None}, r"modules\[1\] \(nn.SpatialConvolution\): its field kW is missing"),
+        ("1", {"kW": "3"}, "its field kW is '3'"),
+        ("1", {"dH": 0.0}, "no window is"),
+        ("1", {"dW": 1.5}, "its field dW is 1.5"),
+        ("1", {"padH": 1e9}, "padH is 1000000000.0"),
+        ("1", {"nInputPlane": 5.0}, r"weight is of shape \(4, 3, 3, 3\) instead of \(4, 5, 3, 3\) or \(4, 45\)"),
+        ("1", {"weight": None}, "its field weight is missing"),
+        ("1", {"weight": True}, "its field weight is True, not a tensor"),
+        ("1", {"weight": tensor(np.ones((4, 3, 3, 3)), "Int")}, "is a torch.IntTensor"),
+        ("1", {"bias": tensor(np.ones(5))}, r"its field bias is of shape \(5,\) instead of \(4,\)"),
+        ("1", {"weight": Tensor("torch.FloatTensor", (4, 3, 3, 3), (0, 0, 0, 0), 0, Storage("torch.FloatStorage", 1))},
+         "more numbers than it holds"),
+        ("2", {"running_mean": tensor(np.ones(3))}, r"running_mean is of shape \(3,\)"),
+        ("2", {"eps": None}, "its field eps is missing"),
+        ("2", {"eps": float("nan")}, "its field eps is nan"),
+        ("4", {"modules": None}, "its field modules is missing, not a table"),
+        ("4", {"modules": Table([(2.0, Object("nn.Identity", 1, Table()))])}, "numbered from 1"),
+        ("4", {"modules": Table([(1.0, "nn.Identity")])}, "numbered from 1"),
+        ("4", {"modules": Table()}, "it has no modules"),
+        ("7", {"size": tensor(np.ones(1))}, "not a torch.LongStorage"),
+        ("8", {"weight": tensor(np.ones((3, 9)))}, r"of shape \(3, 9\) instead of \(3, 8\)"),
+    ],
+)  # fmt: skip
+def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
+    change(at(tree, path), **fields)
+    with pytest.raises(ResNetsError, match=text):
+        recognised(tree)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "fields", "text"),
+    [
+        ("1", None, {"kW": 1.0, "weight": tensor(np.ones((4, 3, 3, 1)))}, r"modules\[1\] \(a convolution 3x1 with"),
+        ("1", "nn.SpatialFullConvolution", {}, r"modules\[1\] \(nn.SpatialFullConvolution\) has no place"),
+        ("3", "nn.PReLU", {}, r"modules\[3\] \(nn.PReLU\) has no place"),
+        ("3", "evil.ReLU", {}, r"modules\[3\] \(evil.ReLU\) has no place"),
+        ("3", None, {"threshold": 1.0}, "a nn.ReLU with threshold"),
+        ("3", "nn.Dropout", {"p": 0.5}, "first version"),
+        ("6", None, {"divide": None}, "that adds without dividing"),
+        ("6", None, {"padW": 1.0, "padH": 1.0}, r"modules\[6\] \(an average pooling 16x16 .* padding 1x1\)"),
+        ("6", None, {"kW": 15.0}, r"modules\[6\] \(an average pooling 16x15"),
+        ("6", None, {"kW": 1.0, "kH": 1.0, "dW": 2.0, "dH": 2.0}, r"modules\[6\] is average_pool instead of"),
+        ("7", None, {"size": Storage("torch.LongStorage", 1, elements=np.array([9]))}, r"makes \(9,\) of 8 channels"),
+        ("3", "nn.SoftMax", {}, r"modules\[3\] \(nn.SoftMax\) has no place"),
+        ("5.1.1.2.2", None, {"dimension": 3.0}, "a nn.Concat of other things"),
+        ("5.1.1.2.2.2", None, {"constant_scalar": 0.5}, "a nn.Concat of other things"),
+        ("5.1.1.2.2.2", None, {"inplace": True}, "a nn.Concat of other things"),
+        ("5.1.2", "nn.CMulTable", {}, r"modules\[1\].modules\[2\] \(nn.CMulTable\): it reads the 2 values"),
+        ("5.1.1", "nn.Sequential", {}, "it adds 1 values"),
+    ],
+)  # fmt: skip
+def test_what_no_residual_network_has_is_refused_with_its_path(tree, path, name, fields, text):
+    module = at(tree, path)
+    module.name = name or module.name
+    change(module, **fields)
+    with pytest.raises(ResNetsError, match=text):
+        recognised(tree)
+
+
+def test_every_broken_module_is_named(tree):
+    for path in ("1", "2", "5.1.1.1.1"):
+        change(at(tree, path), weight=True)
+    with pytest.raises(ResNetsError) as error:
+        recognised(tree)
+    for path in ("modules[1] ", "modules[2] ", "modules[5].modules[1].modules[1].modules[1].modules[1] "):
+        assert path in error.value.problem
+
+
+def test_a_relu_that_changes_the_shortcut_is_refused(random_model):
+    """In place on the block's own input: Torch's shortcut would carry the rectified value."""
+    tree = export(random_model(TINY))
+    branch = at(tree, "4.1.1.1")
+    children = [Object("nn.ReLU", 1, Table([("inplace", True)])), *branch["modules"].items()]
+    change(branch, modules=Table([(float(i), child) for i, child in enumerate(children, 1)]))
+    with pytest.raises(ResNetsError, match="works in place"):
+        recognised(tree)
+
+
+def nested(module: Object, times: int) -> Object:
+    for _ in range(times):
+        module = Object("nn.Sequential", 1, Table([("modules", Table([(1.0, module)]))]))
+    return module
+
+
+def test_trees_without_end_are_refused(tree):
+    with pytest.raises(ResNetsError, match="more than 64 deep"):
+        walk(nested(tree, 100_000), "the file")
+    assert recognised(nested(tree, 50))[0] == TINY
+    both = Object("nn.Identity", 1, Table())
+    for _ in range(40):
+        both = Object("nn.Sequential", 1, Table([("modules", Table([(1.0, both), (2.0, both)]))]))
+    with pytest.raises(ResNetsError, match="more than 100,000"):
+        walk(both, "the file")
+    change(at(tree, "5"), modules=Table([(1.0, tree)]))
+    with pytest.raises(ResNetsError, match=r"modules\[5\].modules\[1\] \(nn.Sequential\) contains itself"):
+        walk(tree, "the file")
+
+
+def test_one_array_in_many_places_does_not_multiply(random_model):
+    """Two modules may share one; a thousand views of one storage would claim memory that the file does not have."""
+    architecture = replace(TINY, blocks=(20, 1))
+    tree = export(random_model(architecture))
+    shared = at(tree, "4.1.1.1.1")["weight"]
+    for block in range(1, 21):
+        for place in ("1", "4"):
+            change(at(tree, f"4.{block}.1.1.{place}"), weight=shared)
+    with pytest.raises(ResNetsError, match="its arrays show"):
+        recognised(tree)
