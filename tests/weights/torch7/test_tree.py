@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from resnets.catalog import Architecture, find
 from resnets.errors import ResNetsError
+from resnets.graph import build
 from resnets.weights import files
 from resnets.weights.fold import fold
 from resnets.weights.recognise import recognise
@@ -67,6 +69,15 @@ def test_every_oracle_is_the_network_that_it_was_built_as(oracle):
     name, changes = FIELDS[oracle.path.name.split(".")[0].removesuffix("-double")]
     thin = {"widths": (8, 16, 32, 64), "stem_widths": (8,)} if "thin8" in oracle.path.name else {}
     assert files.load(oracle.path).architecture == replace(find(name), **thin, **changes)
+
+
+def test_every_oracle_computes_in_float32_what_torch_computes(oracle):
+    model = files.load(oracle.path)
+    assert all(array.dtype == np.float32 for array in model.weights.values())
+    session = onnxruntime.InferenceSession(build(model).SerializeToString())
+    found = session.run(["logits"], {"data": oracle.images.astype(np.float32)})[0]
+    assert np.abs(found - oracle.logits).max() <= max(1e-4, 2 * oracle.difference)
+    assert (found.argmax(1) == oracle.logits.argmax(1)).all()
 
 
 def test_other_words_for_the_same_network_are_understood(tree, random_model):
