@@ -218,6 +218,14 @@ REFUSED = {
         b"4\n1\n3\nV 1\n18\ntorch.FloatStorage\n99\n" + b"1 " * 98 + b"1-1\n",
         "99 numbers should stand",
     ),
+    "ASCII with a number too large for its type": (
+        b"4\n1\n3\nV 1\n18\ntorch.ShortStorage\n2\n1 32768\n",
+        "2 numbers should stand",
+    ),
+    "ASCII with a float too large for its type": (
+        b"4\n1\n3\nV 1\n18\ntorch.FloatStorage\n2\n1 1e39\n",
+        "2 numbers should stand",
+    ),
     "ASCII with a whole number too large": (
         b"4\n1\n3\nV 1\n17\ntorch.ByteStorage\n" + b"9" * 30 + b"\n",
         "a number should",
@@ -237,6 +245,11 @@ def test_a_view_that_repeats_its_elements_without_measure_is_refused_when_it_is_
     (found,) = read(Source.of(view(2, 2**20, 2**20, 0, 0, 1), "x.t7"))
     with pytest.raises(DamagedError, match="a tensor of 1048576 x 1048576 is a view of 4 elements"):
         found.array()
+
+
+def test_the_stride_of_a_single_element_may_be_anything():
+    (found,) = read(Source.of(view(2, 1, 2, 2**63 - 1, 2, 2), "x.t7"))
+    assert found.array().tolist() == [[0, 0]]
 
 
 def test_longs_of_four_bytes_are_believed_only_where_a_tensor_shows_them():

@@ -1,4 +1,5 @@
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,30 @@ def test_what_lua_does_not_know_is_refused():
     for odd in (b"bytes", [1], {"a": 1}, np.float32(1), 2**60):
         with pytest.raises((TypeError, ValueError)):
             write([odd])
+
+
+def test_a_hash_and_a_vector_of_tds_are_read_and_written():
+    """torch/tds, hash.lua and vec.lua: a long, then keys and values, or values alone."""
+
+    def text(value):
+        return struct.pack("<i", len(value)) + value
+
+    number, nil, string = struct.pack("<id", 1, 2.5), struct.pack("<i", 0), struct.pack("<i", 2) + text(b"a")
+    vector = struct.pack("<ii", 4, 2) + text(b"V 0") + text(b"tds.Vec") + struct.pack("<q", 3) + number + nil + string
+    data = struct.pack("<ii", 4, 1) + text(b"V 0") + text(b"tds.Hash") + struct.pack("<q", 2)
+    data += string + vector + number + struct.pack("<ii", 4, 1)
+    (found,) = back(data)
+    assert (found.name, found.version, found[2.5]) == ("tds.Hash", 0, found)
+    assert found["a"].value.pairs == [(1.0, 2.5), (2.0, None), (3.0, "a")]
+    assert write([found]) == data
+
+
+def test_the_gpus_that_a_data_parallel_table_names_stand_before_its_fields():
+    """DataParallelTable.lua of cunn, from its version 2 on; before, there are only the fields."""
+    gpus, fields = Table([(1.0, 1.0)]), Table([("dimension", 1.0)])
+    for version, ahead in ((1, ()), (2, (gpus,)), (3, (gpus,))):
+        (found,) = back(write([Object("nn.DataParallelTable", version, fields, ahead)]))
+        assert (found["dimension"], [one.items() for one in found.ahead]) == (1.0, [[1.0]] * len(ahead))
 
 
 def test_depth_costs_nothing():

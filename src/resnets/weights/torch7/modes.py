@@ -23,7 +23,6 @@ _WHOLE = re.compile(rb"(-?[0-9]{1,20})\n")
 _LONGS = re.compile(rb"(-?[0-9]{1,20}(?: -?[0-9]{1,20})*)\n")
 _LONG = re.compile(rb"[0-9]{20}")  # more digits than a whole number has
 _NUMBER = re.compile(rb"([-+.0-9A-Za-z]{1,64})\n")
-_MARKS = b"0123456789+-.eEinfaINFA \n"  # all that numbers in ASCII are made of
 
 
 class Binary:
@@ -172,8 +171,7 @@ class Ascii:
         self.at = end or begin
         wide, whole = dtype[0] + "8", dtype[0] == "i"
         # np.fromstring passes over what it does not know with no more than a warning, but it needs little memory.
-        odd = line.translate(None, _MARKS) or (whole and _LONG.search(line))
-        if line.count(b" ") + 1 == count and not odd:
+        if line.count(b" ") + 1 == count and not (whole and _LONG.search(line)):
             with suppress(ValueError, DeprecationWarning), warnings.catch_warnings():
                 warnings.simplefilter("error")
                 found = np.fromstring(line, wide, sep=" ")

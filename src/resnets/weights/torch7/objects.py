@@ -107,7 +107,8 @@ class Tensor:
             shape = " x ".join(str(n) for n in self.size)
             raise DamagedError(f"a tensor of {shape} is a view of {self.storage.count:,} elements")
         flat = self.storage.read(self.offset, self.spread)
-        steps = tuple(step * flat.itemsize for step in self.stride)
+        # The stride of a dimension of one element means nothing, and may be any number.
+        steps = tuple(step * flat.itemsize if n > 1 else 0 for n, step in zip(self.size, self.stride, strict=True))
         return np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, self.size, steps))
 
     @property
