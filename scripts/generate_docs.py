@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "resnets"
-DOCUMENTS = ("README.md", "ARCHITECTURE.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/convert.md")
 DATA = {  # what the package holds beside Python
     "bundled": "the model that is used without `-m`, with its card",
     "labels": "imagenet-1k.txt, cifar10.txt, cifar100.txt: the shipped lists",
@@ -64,7 +64,23 @@ def _bundled(name: str, scores: "tuple[dict[str, object], ...]", size: int) -> s
     return ": ".join(lines) + "."
 
 
-PARTS: dict[str, Callable[[], str]] = {"tree": tree, "verbs": verbs, "bundled": bundled}
+def formats() -> str:
+    """The table of model files, from the table that reads and writes them."""
+    from resnets.weights.files import FORMATS
+
+    suffixes: dict[str, list[str]] = {}
+    for suffix, form in FORMATS.items():
+        suffixes.setdefault(form.module, []).append(f"`{suffix}`")
+    rows = [
+        f"| {' '.join(suffixes[form.module])} | {form.what} | yes | yes | {'yes' if form.graph else 'no'} |"
+        f" {'yes' if form.card else 'no'} | {', '.join(f'`{name}`' for name in form.names)} |"
+        for form in {form.module: form for form in FORMATS.values()}.values()
+    ]
+    head = ("files", "of", "read", "written", "hold a graph", "hold a card", "`--names`")
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows])
+
+
+PARTS: dict[str, Callable[[], str]] = {"tree": tree, "verbs": verbs, "bundled": bundled, "formats": formats}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
