@@ -125,14 +125,17 @@ def test_the_scale_that_mxnet_ignores_is_one_and_is_told(exported):
     after = params.read(in_memory(stored))
     assert digest(after.weights) == digest(before.weights)
     assert after.card.source["notes"] == [
-        "bn0.weight: MXNet ignores what is stored as arg:resnetv21_batchnorm0_gamma and takes 1"
+        "MXNet takes arg:resnetv21_batchnorm0_gamma for 1, whatever is stored there, and so it is 1 here."
     ]
 
 
 def test_floats_of_other_widths_become_float32(exported):
     made = files.load(exported / "exported-0000.params")
     names = params.STRUCTURAL.names(made.architecture)
-    for kind, note in (("f2", "259 arrays exactly as in float16"), ("f8", "259 arrays rounded from float64")):
+    for kind, note in (
+        ("f2", "259 arrays are float16 in the file, and float32 here, exactly."),
+        ("f8", "259 arrays are float64 in the file, and float32 here, rounded."),
+    ):
         back = params.read(in_memory({their: made.weights[name].astype(kind) for name, their in names.items()}))
         assert back.card.source["notes"] == [note]
         assert all((back.weights[n] == made.weights[n].astype(kind).astype("f4")).all() for n in names)
@@ -163,7 +166,7 @@ def test_the_given_network_decides_where_names_leave_it_open():
     with pytest.raises(ResNetsError, match="--architecture"):
         params.read(in_memory(arrays))
     assert params.read(in_memory(arrays), pooled).architecture == pooled
-    assert params.read(in_memory(arrays), plain).architecture == plain
+    assert params.read(in_memory(arrays), replace(plain, classes=1000)).architecture == plain
     with pytest.raises(ResNetsError, match="do not fit"):
         params.read(in_memory(arrays), find("resnet50d"))
     with pytest.raises(ResNetsError, match="do not say that they belong to the network that was given"):

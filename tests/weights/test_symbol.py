@@ -1,11 +1,15 @@
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from resnets.catalog import find
 from resnets.errors import ResNetsError
+from resnets.network import Step, steps
 from resnets.weights import files, params, symbol
 from resnets.weights.model import Model, digest
 from resnets.weights.mxnet.arrays import read_arrays
@@ -91,7 +95,7 @@ def test_a_scale_is_one_where_the_symbol_fixes_it(exported):
     changed(exported, "stage3_batchnorm1_fwd", fix_gamma="True")
     found = read(exported)
     assert (found.weights["layer3.0.bn2.weight"] == 1).all()
-    assert "layer3.0.bn2.weight" in found.card.source["notes"][0]
+    assert "resnetv21_stage3_batchnorm1_gamma" in found.card.source["notes"][0]
     changed(exported, "BatchNorm", fix_gamma="False")
     assert not (read(exported).weights["layer3.0.bn2.weight"] == 1).all()
 
@@ -120,6 +124,62 @@ def test_a_network_whose_names_say_nothing_is_known_by_its_symbol(exported):
     assert found.card.source["names"] == "symbol"
     changed(exported, "stage2_conv1_fwd", stride="(1, 1)")
     assert "holds no residual network" in problem(exported)
+
+
+OPERATORS = {
+    "conv": ("Convolution", {}),
+    "batch_norm": ("BatchNorm", {"fix_gamma": "False"}),
+    "relu": ("Activation", {"act_type": "relu"}),
+    "max_pool": ("Pooling", {"pool_type": "max"}),
+    "average_pool": ("Pooling", {"pool_type": "avg", "pooling_convention": "full", "count_include_pad": "False"}),
+    "add": ("elemwise_add", {}),
+    "global_pool": ("Pooling", {"pool_type": "avg", "global_pool": "True", "kernel": "(1, 1)"}),
+    "linear": ("FullyConnected", {}),
+}
+
+
+def symbol_of(plan: list[Step]) -> dict[str, Any]:
+    """The symbol of these steps, its arrays under their canonical names with underscores."""
+    nodes: list[dict[str, Any]] = [{"op": "null", "name": "data", "inputs": []}]
+    at = {"data": 0}
+    for step in plan:
+        op, attributes = OPERATORS[step.op]
+        sizes = {"kernel": step.kernel, "stride": step.stride, "pad": step.padding}
+        pairs = {name: f"({size}, {size})" for name, size in sizes.items()} if op in ("Convolution", "Pooling") else {}
+        numbers = {"num_filter": step.channels, "num_group": step.groups, "no_bias": len(step.arrays) == 1}
+        numbers = {"conv": numbers, "linear": {"num_hidden": step.channels}, "batch_norm": {"eps": step.eps}}.get(
+            step.op, {}
+        )
+        inputs = [at[name] for name in step.inputs]
+        for name, _ in step.arrays:
+            inputs.append(len(nodes))
+            nodes.append({"op": "null", "name": name.replace(".", "_"), "inputs": []})
+        at[step.name] = len(nodes)
+        attributes = {**pairs, **{name: str(value) for name, value in numbers.items()}, **attributes}
+        read = [[number, 0, 0] for number in inputs]
+        nodes.append({"op": op, "name": f"{step.name}_fwd", "attrs": attributes, "inputs": read})
+    return {"nodes": nodes, "heads": [[len(nodes) - 1, 0, 0]]}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        replace(find("resnet50d"), blocks=(1, 2), widths=(4, 8), stem_widths=(4, 4, 8)),
+        replace(find("resnet50-v2"), blocks=(2, 1), widths=(4, 8), preact_first=("both",) * 2, eps=2e-5),
+        replace(find("resnext50-32x4d"), blocks=(1, 1), widths=(64, 64), groups=2),
+        replace(find("resnet18"), blocks=(1, 2), widths=(8, 8), stem_widths=(8,), shortcut="C", conv_bias="all"),
+    ],
+    ids=["pooled shortcuts", "another eps", "groups", "shortcut C and biases"],
+)
+def test_networks_that_gluon_names_cannot_say_are_read_by_their_symbols(tmp_path, random_model, architecture):
+    made = random_model(architecture)
+    kinds = {name: "aux" if ".running_" in name else "arg" for name in made.weights}
+    arrays = {f"{kinds[name]}:{name.replace('.', '_')}": array for name, array in made.weights.items()}
+    (tmp_path / "exported-0000.params").write_bytes(write_arrays(arrays))
+    (tmp_path / "exported-symbol.json").write_text(json.dumps(symbol_of(steps(architecture))))
+    found = read(tmp_path)
+    assert (found.architecture, digest(found.weights)) == (architecture, digest(made.weights))
+    assert check(tmp_path)
 
 
 def test_what_is_no_symbol_is_said(exported):

@@ -15,6 +15,7 @@ from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, array_shapes
 from resnets.weights import symbol
 from resnets.weights.dialects.gluon import EXPORTED, GLUONCV, PREFIXED, STRUCTURAL, unprefixed
+from resnets.weights.dialects.shapes import adapted, mismatches
 from resnets.weights.dialects.table import Dialect
 from resnets.weights.model import Model, verify
 from resnets.weights.mxnet.arrays import array, refuse_sparse, stored
@@ -23,7 +24,10 @@ from resnets.weights.options import Options
 from resnets.weights.source import Source
 
 STYLES = {dialect.name: dialect for dialect in (STRUCTURAL, PREFIXED, EXPORTED, GLUONCV)}
-FLOATS = ("f4", "f8", "f2", "bfloat16")
+FLOATS = {  # element type: its name, how it becomes float32
+    "f4": ("float32", ""), "f8": ("float64", "rounded"), "f2": ("float16", "exactly"),
+    "bfloat16": ("bfloat16", "exactly"),
+}  # fmt: skip
 FIXED_SCALE = "bn0.weight"  # ResNetV2's batch norm on the input has scale=False: whatever is stored counts as 1
 Shapes = Mapping[str, Shape]
 
@@ -31,9 +35,9 @@ Shapes = Mapping[str, Shape]
 def read(source: Source, given: Architecture | None = None) -> Model:
     """The model. `given`: its network, where the names do not say all of it.
 
-    Floats of other widths become float32, which the card's `source` notes. Raises DamagedError for a damaged file;
-    ResNetsError where the names are nobody's, arrays do not fit the network (all are listed) or are no dense floats,
-    and where the symbol beside the file is of another network.
+    Floats of other widths become float32. Raises DamagedError for a damaged file; ResNetsError where the names are
+    nobody's, arrays do not fit the network (all are listed) or are no dense floats, and where the symbol beside the
+    file is of another network.
     """
     found = stored(source)
     refuse_sparse(found.values(), source.name)
@@ -42,21 +46,27 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     try:
         dialect, architecture = _recognised(shapes, given, source.name)
         keys = _keys(dialect, architecture, shapes, source.name)
-        names, says = _style(dialect, shapes), dialect.says
+        style = _style(dialect, shapes).name
+        implied = f"The names are {style} ones of MXNet's, which imply: {dialect.says}." if given is None else ""
         fixed = {FIXED_SCALE} & keys.keys()
     except ResNetsError:
         if graph is None or given is not None:
             raise
         architecture, keys = symbol.recognised(graph, source.name)
-        names, says = "symbol", f"all of it in {graph.path.name}"
+        style, implied = "symbol", f"The network is the one that {graph.path.name} describes."
     if graph is not None:
         symbol.compare(graph, architecture, keys)
         fixed = {name for name, key in keys.items() if key in graph.fixed}
     arrays, notes = _arrays(source, {name: found[key] for name, key in keys.items()}, fixed)
-    origin = {"file": source.path.name, "names": names, "says": says, **({"notes": notes} if notes else {})}
-    card = Card(source.path.stem, architecture, input_channels=architecture.input_channels, source=origin)
+    origin = {"file": source.path.name, "names": style, "implied": [implied] if implied else [], "notes": notes}
+    card = Card(
+        source.path.stem,
+        architecture,
+        input_channels=architecture.input_channels,
+        source={key: value for key, value in origin.items() if value},
+    )
     verify(card, arrays, source.name)
-    return Model(architecture, arrays, card)
+    return Model(architecture, arrays, card, notes=(*([implied] if implied else []), *notes))
 
 
 def write(model: Model, options: Options) -> bytes:
@@ -105,18 +115,12 @@ def _dialect(names: str | None, architecture: Architecture) -> Dialect:
 
 
 def _recognised(shapes: Shapes, given: Architecture | None, source: str) -> tuple[Dialect, Architecture]:
-    """Whose names these are, and the network: the given one, else what they imply."""
+    """Whose names these are, and the network: what they imply, or the given one in the arrays' classes and channels."""
     called = unprefixed(shapes)
     bare = {called[name]: shape for name, shape in shapes.items()}
     for dialect in (STRUCTURAL, GLUONCV, PREFIXED):
-        try:
-            architecture = dialect.implied(bare) if given is None else given
-            fits = architecture is not None and not bare.keys().isdisjoint(dialect.names(architecture).values())
-        except ResNetsError:
-            if given is None:
-                raise
-            continue
-        if fits and architecture is not None:
+        architecture = dialect.implied(bare) if given is None else _given(given, dialect, bare)
+        if architecture is not None:
             return dialect, architecture
     why = "which network they belong to" if given is None else "that they belong to the network that was given"
     raise ResNetsError(
@@ -126,31 +130,35 @@ def _recognised(shapes: Shapes, given: Architecture | None, source: str) -> tupl
     )
 
 
+def _given(given: Architecture, dialect: Dialect, shapes: Shapes) -> Architecture | None:
+    """The given network, where this dialect has names for it and any of them is here."""
+    try:
+        names = dialect.names(given)
+    except ResNetsError:
+        return None
+    if shapes.keys().isdisjoint(names.values()):
+        return None
+    return adapted(
+        given, shapes, names["conv1.0.weight" if given.stem == "deep" else "conv1.weight"], names["fc.weight"]
+    )
+
+
 def _keys(dialect: Dialect, architecture: Architecture, shapes: Shapes, source: str) -> dict[str, str]:
     """Canonical name → the array's name in the file. Raises ResNetsError that lists every mismatch, grouped."""
+    table, wanted = dialect.names(architecture), array_shapes(architecture)
     called = unprefixed(shapes)
     theirs = {bare: name for name, bare in called.items()}
-    table, wanted = dialect.names(architecture), array_shapes(architecture)
-    missing = [their for their in table.values() if their not in theirs]
-    used = {theirs[their] for their in table.values() if their in theirs}
-    other = [
-        f"{plain(theirs[their])} {shapes[theirs[their]]} instead of {wanted[name]}"
-        for name, their in table.items()
-        if their in theirs and shapes[theirs[their]] != wanted[name]
-    ]
-    extra = [plain(name) for name in shapes if name not in used]
-    groups = (("missing", missing), ("not part of the network", extra), ("of another shape", other))
-    listed = [f"{len(names)} {what}: {', '.join(names)}" for what, names in groups if names]
-    if listed:
+    found = mismatches({theirs.get(their, their): wanted[name] for name, their in table.items()}, shapes)
+    if found:
         raise ResNetsError(
-            f"The arrays of {source} do not fit the network of their {dialect.name} names: {'; '.join(listed)}.",
+            f"The arrays of {source} do not fit the network of their {dialect.name} names: {'; '.join(found)}.",
             "Use a file of one of the networks that `resnets list` shows, whole and unchanged.",
         )
     return {name: theirs[their] for name, their in table.items()}
 
 
-def _style(dialect: Dialect, shapes: Shapes) -> str:
-    return EXPORTED.name if dialect is PREFIXED and any(name[:4] == "arg:" for name in shapes) else dialect.name
+def _style(dialect: Dialect, shapes: Shapes) -> Dialect:
+    return EXPORTED if dialect is PREFIXED and any(name[:4] == "arg:" for name in shapes) else dialect
 
 
 def _arrays(
@@ -164,18 +172,16 @@ def _arrays(
             "Give the network before it was quantised.",
         )
     notes = []
-    for kind in FLOATS[1:]:
+    for kind, (name, how) in FLOATS.items():
         count = sum(one.kind == kind for one in places.values())
-        how = "rounded from" if kind == "f8" else "exactly as in"
-        if count:
-            notes.append(f"{count} arrays {how} {_FLOAT_NAMES[kind]}")
+        if count and how:
+            notes.append(f"{count:,} arrays are {name} in the file, and float32 here, {how}.")
     with np.errstate(over="ignore"):  # infinity is refused by the caller
         arrays = {name: array(one).astype(np.float32, copy=False) for name, one in places.items()}
     for name in sorted(fixed):
         if not (arrays[name] == 1).all():
-            notes.append(f"{name}: MXNet ignores what is stored as {places[name].name} and takes 1")
+            notes.append(
+                f"MXNet takes {plain(places[name].name)} for 1, whatever is stored there, and so it is 1 here."
+            )
             arrays[name] = np.ones_like(arrays[name])
     return arrays, notes
-
-
-_FLOAT_NAMES = {"f8": "float64", "f2": "float16", "bfloat16": "bfloat16"}

@@ -1,7 +1,7 @@
-"""The symbol that MXNet exports beside a .params file goes in; its network as steps comes out, and whether it is the
-one that the arrays' names imply.
+"""The symbol that MXNet exports with a .params file goes in; whether its network is that of the arrays comes out.
 
-NAME-symbol.json lies beside NAME-0000.params. It is compared, not executed.
+NAME-symbol.json lies beside NAME-0000.params. It is compared with the network that the arrays' names imply, step by
+step, and is the network where names imply none.
 """
 
 import json
@@ -24,7 +24,7 @@ from resnets.weights.recognise import recognise
 from resnets.weights.source import Source
 from resnets.weights.trunk import OddError, trunk_of
 
-MAX_BYTES = 64 << 20  # of the JSON: ten times that of 1,202 layers
+MAX_BYTES = 16 << 20  # of the JSON: five times that of 1,202 layers
 _COMPARED = ("channels", "kernel", "stride", "padding", "groups", "zeros")
 
 

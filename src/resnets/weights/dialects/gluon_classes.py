@@ -1,5 +1,6 @@
-"""The sizes of a network of MXNet's go in, the Architecture that its class builds comes out, and which class builds an
-Architecture: Gluon's ResNetV1 and ResNetV2 (mxnet/gluon/model_zoo/vision/resnet.py), GluonCV's ResNetV1b
+"""A class of MXNet's and sizes go in, the Architecture that it builds comes out; or an Architecture, and its class.
+
+The classes are Gluon's ResNetV1 and ResNetV2 (mxnet/gluon/model_zoo/vision/resnet.py), and GluonCV's ResNetV1b
 (gluoncv/model_zoo/resnetv1b.py), which has c, d, e and s in it.
 """
 

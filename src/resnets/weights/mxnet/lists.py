@@ -5,6 +5,7 @@ names. Every array begins with the version of its record, and all versions that 
 """
 
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.errors import some
+from resnets.errors import plain, some
 from resnets.weights.model import absurd
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
@@ -94,7 +95,7 @@ def stored(source: Source) -> dict[str, Stored]:
         raise DamagedError(f"{source.size - cursor.at:,} bytes follow its last name")
     found = {name: Stored(name, *record, source) for name, record in zip(names, records, strict=True)}
     if len(found) != count:
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = [plain(name) for name, times in Counter(names).items() if times > 1]
         raise DamagedError(f"more than one array is called {some(twice)}")
     return found
 
