@@ -73,7 +73,7 @@ def _network(objects: list[Any], source: str) -> Object:
     found = root(objects, source)
     if found is None:
         raise ResNetsError(
-            f"{source} holds no network: it is {what(objects) or 'another Torch7 file'}.",
+            f"{source} is no model: it holds {what(objects) or 'no network'}.",
             "Give the file of a model, such as model_best.t7 of the same training.",
         )
     return found

@@ -46,6 +46,13 @@ def test_every_oracle_gives_what_torch_gives_in_double_precision(oracle):
     np.testing.assert_allclose(features, oracle.features.reshape(features.shape), rtol=0, atol=tolerance)
 
 
+def test_single_precision_is_as_far_off_as_torchs(oracle):
+    with files.opened(oracle.path) as source:
+        found = run(root(read(source), "oracle"), oracle.images, np.float32)
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - oracle.logits).max() <= max(5 * oracle.difference, 2e-5)
+
+
 @pytest.mark.parametrize("name", ["conv_old_2d_padding", "conv_new", "bn_v1_running_std", "bn_v2"])
 def test_layers_of_old_files_give_what_torch_gives(name):
     layer, io = (

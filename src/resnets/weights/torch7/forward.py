@@ -1,10 +1,12 @@
 """A layer of a stored Torch7 tree and its input go in, its output comes out: a table by class.
 
-What nn computes in evaluation mode (nn/*.lua, THNN/generic/*.c), in float64. In-place layers change their input.
+What nn computes in evaluation mode (nn/*.lua, THNN/generic/*.c), in the input's precision. In-place layers change their
+input.
 """
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,17 +16,17 @@ from resnets.weights.torch7 import modules
 from resnets.weights.torch7.modules import OddModuleError, Window
 from resnets.weights.torch7.objects import Object
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 CHUNK = 1 << 21  # numbers of an image's patches that are laid out at a time: 16 MiB
 
 
-def _floats(module: Object, field: str) -> Array | None:
+def _floats(module: Object, field: str, x: Array) -> Array | None:
     tensor = modules.tensor(module, field)
-    return None if tensor is None else tensor.array().astype(np.float64)
+    return None if tensor is None else tensor.array().astype(x.dtype)
 
 
-def _needed(module: Object, field: str) -> Array:
-    found = _floats(module, field)
+def _needed(module: Object, field: str, x: Array) -> Array:
+    found = _floats(module, field, x)
     if found is None:
         raise OddModuleError(f"its field {field} is missing")
     return found
@@ -39,12 +41,12 @@ def _conv(module: Object, x: Array) -> Array:
     window = modules.window(module)
     groups = modules.whole(module, "groups", 1)
     out = modules.whole(module, "nOutputPlane")
-    weight = _needed(module, "weight").reshape(groups, out // groups, -1)
-    bias = _floats(module, "bias")
+    weight = _needed(module, "weight", x).reshape(groups, out // groups, -1)
+    bias = _floats(module, "bias", x)
     padded = _padded(x, window, 0.0)
     patches = sliding_window_view(padded, window.kernel, (2, 3))[:, :, :: window.stride[0], :: window.stride[1]]
     n, channels, high, wide = patches.shape[:4]
-    result = np.empty((n, groups, out // groups, high, wide))
+    result = np.empty((n, groups, out // groups, high, wide), x.dtype)
     rows = max(1, CHUNK // (channels * prod(window.kernel) * wide))
     for image in range(n):
         for top in range(0, high, rows):
@@ -65,11 +67,11 @@ def _padded(x: Array, window: Window, fill: float) -> Array:
 
 
 def _batch_norm(module: Object, x: Array) -> Array:
-    std = _floats(module, "running_std") if _floats(module, "running_var") is None else None
+    std = _floats(module, "running_std", x) if _floats(module, "running_var", x) is None else None
     if std is None:
-        std = 1 / np.sqrt(_needed(module, "running_var") + modules.number(module, "eps"))
-    weight, bias = _floats(module, "weight"), _floats(module, "bias")
-    found = x - _across(_needed(module, "running_mean"))
+        std = 1 / np.sqrt(_needed(module, "running_var", x) + modules.number(module, "eps"))
+    weight, bias = _floats(module, "weight", x), _floats(module, "bias", x)
+    found = x - _across(_needed(module, "running_mean", x))
     found *= _across(std if weight is None else std * weight)
     if bias is not None:
         found += _across(bias)
@@ -78,8 +80,8 @@ def _batch_norm(module: Object, x: Array) -> Array:
 
 def _affine(module: Object, x: Array) -> Array:
     found = x if modules.flag(module, "inplace") else x.copy()
-    found *= _across(_needed(module, "a"))
-    found += _across(_needed(module, "b"))
+    found *= _across(_needed(module, "a", x))
+    found += _across(_needed(module, "b", x))
     return found
 
 
@@ -141,7 +143,7 @@ def _average_pool(module: Object, x: Array) -> Array:
     if slides and window.kernel != x.shape[2:]:
         return _mean(x)
     lengths = _lengths(x, module, window)
-    total: Array = sum(_windows(x, window, lengths, 0.0), np.zeros((*x.shape[:2], *lengths)))
+    total: Array = sum(_windows(x, window, lengths, 0.0), np.zeros((*x.shape[:2], *lengths), x.dtype))
     library = modules.library(module)
     if library == "nn" and not modules.flag(module, "divide"):
         return total
@@ -165,7 +167,7 @@ def _there(x: Array, window: Window, lengths: list[int], *, padded: bool) -> Arr
         begin = np.arange(lengths[side]) * window.stride[side] - pad
         end = np.minimum(begin + window.kernel[side], size + pad)
         counts.append(end - begin if padded else np.minimum(end, size) - np.maximum(begin, 0))
-    return np.outer(counts[0], counts[1]).astype(np.float64)
+    return np.outer(counts[0], counts[1]).astype(x.dtype)
 
 
 def _adaptive(module: Object, x: Array) -> Array:
@@ -180,8 +182,8 @@ def _view(module: Object, x: Array) -> Array:
 
 
 def _linear(module: Object, x: Array) -> Array:
-    bias = _floats(module, "bias")
-    found: Array = x @ _needed(module, "weight").T
+    bias = _floats(module, "bias", x)
+    found: Array = x @ _needed(module, "weight", x).T
     return found if bias is None else found + bias
 
 

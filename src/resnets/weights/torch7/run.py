@@ -5,6 +5,7 @@ that was converted can be held against its source. In-place modules change their
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,19 +18,19 @@ from resnets.weights.torch7.objects import Object
 Value = Array | list[Array]  # of a ConcatTable: one of each child
 
 
-def run(module: Object, x: Array) -> Array:
+def run(module: Object, x: Array, precision: type[np.floating[Any]] = np.float64) -> Array:
     """Logits [n, classes] of normalised images [n, channels, height, width], with running statistics.
 
-    A SoftMax is passed over, so that a tree that ends in one gives logits too. Raises ResNetsError for a module that
-    cannot be run.
+    `precision` float32 shows how far single precision alone leads away from double, in this very network. A SoftMax is
+    passed over, so that a tree that ends in one gives logits too. Raises ResNetsError for a module that cannot be run.
     """
-    return outputs(module, x)[0]
+    return outputs(module, x, precision)[0]
 
 
-def outputs(module: Object, x: Array) -> tuple[Array, Array]:
+def outputs(module: Object, x: Array, precision: type[np.floating[Any]] = np.float64) -> tuple[Array, Array]:
     """Logits, and the features: what the last Linear reads [n, features]."""
     seen = _Seen()
-    value = _module(module, "", np.array(x, np.float64), 0, seen)
+    value = _module(module, "", np.array(x, precision), 0, seen)
     if isinstance(value, list) or seen.features is None:
         raise _refused("the network does not end in one value behind a Linear")
     return value, seen.features
