@@ -44,7 +44,7 @@ _INERT = {
     "torch._tensor._rebuild_from_type_v2", "torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer",
     "torch.device", "torch.torch_version.TorchVersion", "torch.serialization._get_layout", "torch.memory_format",
     "torch.per_tensor_affine", "torch.per_channel_affine", "torch.per_tensor_symmetric",
-    "torch.per_channel_symmetric", "torch.Generator", "torch.strided",
+    "torch.per_channel_symmetric", "torch.per_channel_affine_float_qparams", "torch.Generator", "torch.strided",
     *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
     *(f"{numpy}.multiarray.{name}" for numpy in ("numpy.core", "numpy._core") for name in ("scalar", "_reconstruct")),
     *(f"{numpy}.numeric._frombuffer" for numpy in ("numpy.core", "numpy._core")),

@@ -1,0 +1,54 @@
+import pytest
+
+from resnets.errors import ResNetsError
+from resnets.weights import pickled
+from resnets.weights.pickled import Storage, Tensor
+from resnets.weights.source import Source
+
+# On torch's own list, and no plain array: refused by name.
+NO_ARRAYS = ("_qtensor", "_sparse_tensor", "_meta_tensor", "_nested", "_device_tensor", "_wrapper_subclass")
+RARE = ("torch.Q", "torch.q", "torch.bits", "torch.int", "torch.uint", "torch.float", "torch.cuda.", "torch.sparse.")
+
+
+def named(name):
+    module, _, last = name.rpartition(".")
+    return pickled.load(Source.of(f"c{module}\n{last}\n.".encode(), "m.pth"), 0, "m.pth")[0]
+
+
+def test_what_torch_itself_allows_is_read_or_refused_by_name():
+    unpickler = pytest.importorskip("torch._weights_only_unpickler")
+    for name in unpickler._get_allowed_globals():
+        if any(part in name for part in NO_ARRAYS):
+            with pytest.raises(ResNetsError, match=f"no plain arrays .*calls {name}"):
+                named(name)
+        elif not name.startswith(RARE) and not name.endswith("Tensor"):
+            assert named(name).name == name
+
+
+def test_a_module_is_told_from_a_call():
+    with pytest.raises(ResNetsError, match=r"whole pickled module.*save `model.state_dict\(\)` alone"):
+        named("torchvision.models.resnet.ResNet")
+    with pytest.raises(ResNetsError, match=r"m\.pth is not read, because its pickle calls os\.system"):
+        named("os.system")
+    with pytest.raises(ResNetsError, match=r"calls a\\x1b\[2J\.b"):
+        named("a\x1b[2J.b")
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "span", "contiguous"),
+    [
+        ((), (), 1, True),
+        ((0,), (1,), 0, True),
+        ((3, 0), (5, 7), 0, True),
+        ((2, 3), (3, 1), 6, True),
+        ((1, 3), (99, 1), 101, True),
+        ((2, 3), (1, 2), 6, False),
+        ((2, 3), (4, 1), 7, False),
+        ((4,), (0,), 1, False),
+    ],
+)
+def test_what_a_tensor_spans(shape, stride, span, contiguous):
+    tensor = Tensor(Storage("0", "float32", 200), "float32", shape, stride, 0)
+    assert tensor.contiguous == contiguous
+    if shape != (1, 3):
+        assert tensor.span == span
