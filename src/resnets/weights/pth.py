@@ -46,7 +46,7 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     card = _card(opened)
     if card is not None and card.architecture is not None:
         refuse_other(given, card.architecture, source.name)
-        return checked(card, _plain_arrays(opened), source.name)
+        return checked(card, _plain_arrays(opened, check=card.weights_sha256 is None), source.name)
     tensors, notes = _state(opened)
     return read_named(
         {name: _stored(opened, tensor) for name, tensor in tensors.items()},
@@ -145,8 +145,8 @@ def _card(opened: Checkpoint) -> Card | None:
     return cards.from_json(text) if isinstance(text, str) else None
 
 
-def _plain_arrays(opened: Checkpoint) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a file of ours."""
+def _plain_arrays(opened: Checkpoint, *, check: bool) -> dict[str, NDArray[np.float32]]:
+    """The arrays of a file of ours. `check`: nothing but the archive's own checksums says that they are whole."""
     state = opened.value.get(STATE)
     if type(state) is not dict or any(type(n) is not str or not isinstance(t, Tensor) for n, t in state.items()):
         raise DamagedError("its state dict is no dictionary of tensors")
@@ -154,7 +154,7 @@ def _plain_arrays(opened: Checkpoint) -> dict[str, NDArray[np.float32]]:
         raise DamagedError("its tensors are not all float32")
     if sum(4 * tensor.elements for tensor in state.values()) > _bytes(opened):
         raise DamagedError("its arrays share their bytes, and together have more than the file")
-    return {name: opened.array(tensor) for name, tensor in state.items()}
+    return {name: opened.array(tensor, check=check) for name, tensor in state.items()}
 
 
 def _bytes(opened: Checkpoint) -> int:

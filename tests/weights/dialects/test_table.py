@@ -16,3 +16,9 @@ def test_floats_become_float32(kind):
 
 def test_what_is_too_large_becomes_infinity():
     assert np.isinf(as_float32(np.array([1e300]), "float64")).all()
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+def test_a_turned_array_becomes_contiguous(kind):
+    stored = np.ones((3, 4), kind if kind != "bfloat16" else np.uint16).T
+    assert as_float32(stored, kind).flags.c_contiguous

@@ -107,8 +107,8 @@ MANY = {
     "torchvision": ["resnet34", "resnet50", "resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d",
                     "wide_resnet50_2", "wide_resnet101_2"],
     "timm": ["resnet10t", "resnet26", "resnet26d", "resnet26t", "resnet34d", "resnet50", "resnet50c", "resnet50d",
-             "resnet50t", "resnet101c", "resnet101d", "resnet152s", "resnet200d", "resnext50d_32x4d", "resnext101_32x4d",
-             "wide_resnet50_2"],
+             "resnet50t", "resnet101c", "resnet101d", "resnet152s", "resnet200d", "resnext50d_32x4d",
+             "resnext101_32x4d", "wide_resnet50_2"],
 }  # fmt: skip
 
 

@@ -50,6 +50,6 @@ def as_float32(array: NDArray[Any], kind: str) -> NDArray[np.float32]:
     """An array of one of FLOATS, those of bfloat16 as 16-bit integers, as contiguous float32: exact but for float64,
     which is rounded, to infinity where it is too large."""
     if kind == "bfloat16":
-        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return (np.ascontiguousarray(array, np.uint32) << np.uint32(16)).view(np.float32)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float32)
