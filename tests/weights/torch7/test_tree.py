@@ -247,6 +247,16 @@ def test_trees_without_end_are_refused(tree, monkeypatch):
         walk(tree, "the file")
 
 
+def test_broken_modules_are_looked_for_until_it_is_clear():
+    """A file of a few bytes a module may let all of them share one long table, which each would have us read."""
+    long = Table([("modules", Table([(float(i), "no module") for i in range(1, 10_000)]))])
+    wide = Table([(str(i), 1.0) for i in range(10_000)])
+    for fields in (long, wide):
+        broken = [(float(i), Object("nn.Sequential", 1, fields)) for i in range(1, 10_000)]
+        with pytest.raises(ResNetsError, match="and 40 more"):
+            walk(Object("nn.Sequential", 1, Table([("modules", Table(broken))])), "the file")
+
+
 def test_one_array_in_many_places_does_not_multiply(random_model):
     """Two modules may share one; a thousand views of one storage would claim memory that the file does not have."""
     architecture = replace(TINY, blocks=(20, 1))

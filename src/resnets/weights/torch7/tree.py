@@ -12,10 +12,12 @@ from resnets.network import INPUT, Step
 from resnets.weights.torch7 import modules
 from resnets.weights.torch7.layers import LAYERS
 from resnets.weights.torch7.modules import MAX_DEPTH, MAX_MODULES, OddModuleError
-from resnets.weights.torch7.objects import Object
+from resnets.weights.torch7.objects import Object, Table
 from resnets.weights.torch7.steps import At, Tree, Value
 
 SOFTMAX = ("SoftMax", "LogSoftMax")
+MAX_FIELDS = 200  # of one module; cudnn's convolutions have thirty
+MAX_PROBLEMS = 50  # more are not looked for: each may have cost the reading of a long table
 
 
 def walk(module: Object, source: str) -> Tree:
@@ -51,6 +53,8 @@ def _module(tree: Tree, module: Object, path: str, value: Value, above: tuple[in
         raise _broken(tree.source, f"its modules are {what} at {path[:72]}...")
     name = modules.kind(module)
     try:
+        if isinstance(module.value, Table) and len(module.value.pairs) > MAX_FIELDS:
+            raise OddModuleError(f"it has {len(module.value.pairs):,} fields")
         if name in ("Sequential", "DataParallelTable"):
             for child, at in _inside(module, path):
                 value = _module(tree, child, at, value, (*above, id(module)))
@@ -64,9 +68,11 @@ def _module(tree: Tree, module: Object, path: str, value: Value, above: tuple[in
             return tuple(one for way in ways for one in (way if isinstance(way, tuple) else (way,)))
         if modules.library(module) and name in LAYERS:
             return LAYERS[name](tree, module, path, value)
-        return tree.put(module.name, path, value)
+        return tree.put(module.name, path or "the module", value)
     except OddModuleError as error:
         tree.problems.append(f"{path or 'the module'} ({module.name}): {error}")
+        if len(tree.problems) == MAX_PROBLEMS:
+            raise _broken(tree.source, some(tree.problems)) from error
         return value if isinstance(value, At) else value[0]
 
 
