@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "graph": "catalog errors network weights.dialects weights.fold weights.model",
     "weights": "card catalog errors files graph network weights.dialects weights.fold weights.model weights.source"
     " weights.wire",
-    "describe": "card catalog errors network weights weights.source",
+    "describe": "card catalog errors network weights weights.model weights.source",
     "engines": "errors",
     "predictions": "card engines errors",
     "proof": "card engines errors images inputs parallel predictions weights weights.model weights.source",

@@ -60,8 +60,7 @@ def test_other_formats_and_folded_models_are_described(tiny_model, tmp_path):
     files.save(model, tmp_path / "m.safetensors")
     facts = describe(str(tmp_path / "m.safetensors"))
     assert facts["inputs"] == {"data": ["batch", 3, "height", "width"]}
-    assert facts["architecture"] is None, "eight layers have no name"
-    assert "not in the catalog" in page(facts)
+    assert facts["architecture"] == "basic blocks 1,1,1 of widths 16,32,64, cifar stem, shortcut A"
 
 
 def test_an_old_graph_has_one_input(tiny_model, tmp_path):
@@ -71,12 +70,36 @@ def test_an_old_graph_has_one_input(tiny_model, tmp_path):
     assert (facts["opset"], facts["ir_version"]) == (7, 3)
 
 
-def test_a_file_without_a_card_is_said_to_run_only_where_it_does(tiny_model, tmp_path):
+def test_arrays_that_are_no_network_are_not_described(tmp_path):
     arrays = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} '
     (tmp_path / "m.safetensors").write_bytes(len(arrays).to_bytes(8, "little") + arrays + bytes(4))
-    assert "cannot be run" in page(describe(str(tmp_path / "m.safetensors")))
-    with pytest.raises(ResNetsError, match="card"):
-        files.load(tmp_path / "m.safetensors")
+    with pytest.raises(ResNetsError, match="not those of a residual network"):
+        describe(str(tmp_path / "m.safetensors"))
+
+
+def test_files_without_a_card_are_described_by_the_network_they_hold(tiny_model, tmp_path):
+    model = files.load(tiny_model)
+    for name, names in (("m.t7", "nn"), ("m.pth", "akamaster")):
+        kind = replace(model.architecture, shortcut_zeros="both") if names == "akamaster" else model.architecture
+        files.save(replace(model, architecture=kind), tmp_path / name, names=names)
+        facts = describe(str(tmp_path / name))
+        assert facts["parameters"] == 74_835
+        assert facts["inputs"] == {"data": ["batch", 3, "height", "width"]}
+        assert "no card: its network is recognised" in page(facts)
+    assert any("both sides" in note for note in facts["notes"])
+
+
+def test_a_foreign_graph_is_one_that_runs_as_it_is(rewritten):
+    text = page(describe(str(rewritten("y", tail=("Sigmoid",)))))
+    assert "a foreign model, which runs as it is" in text
+    assert "y [" in text
+
+
+def test_of_a_torch_file_that_is_no_model_an_outline_is_shown(shared):
+    folder = shared / "oracles" / "torch7"
+    text = page(describe(str(folder / "features" / "features.t7")))
+    assert "the features of 3 images" in text
+    assert "features: torch.FloatTensor 3 x 512" in text
 
 
 def test_a_damaged_file_is_not_described(tiny_model, tmp_path):

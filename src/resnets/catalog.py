@@ -271,3 +271,11 @@ def named(architecture: Architecture) -> str | None:
         if replace(row, classes=architecture.classes, input_channels=architecture.input_channels) == architecture:
             return name
     return None
+
+
+def summary(architecture: Architecture) -> str:
+    """The catalog's name; for a network that has none, what it is in a few words."""
+    a = replace(architecture, batch_norm="standard")
+    folded = ", batch norms folded" if a != architecture else ""
+    blocks, widths = (",".join(map(str, numbers)) for numbers in (a.blocks, a.widths))
+    return (named(a) or f"{a.block} blocks {blocks} of widths {widths}, {a.stem} stem, shortcut {a.shortcut}") + folded

@@ -2,47 +2,42 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resnets import proof
 from resnets.card import Card, Label, Recipe
-from resnets.catalog import Architecture, named
+from resnets.catalog import Architecture, summary
 from resnets.errors import ResNetsError, plain
 from resnets.files import write_whole
-from resnets.proof import Difference
+from resnets.proof import TOLERANCE, Proof, prove
 from resnets.weights import files
 from resnets.weights.fold import foldable
 from resnets.weights.model import Model
 from resnets.weights.options import Options
 from resnets.weights.source import Source
 
-TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
-
 
 @dataclass(frozen=True)
 class Conversion:
     """What a conversion did.
 
-    `own_graph` tells whether the source's own graph stands behind the `difference`, and `evidence` says what does;
-    `notes` are what the file's names implied and what was rewritten; `lost` are fields that did not survive the round
+    `notes` are what the source's names implied and what was rewritten; `lost` are fields that did not survive the round
     trip; `written` is False where the proof failed.
     """
 
     architecture: str
-    difference: Difference
-    own_graph: bool
-    evidence: str
+    proof: Proof
     notes: tuple[str, ...]
     lost: tuple[str, ...]
     written: bool
 
     @property
     def holds(self) -> bool:
-        return self.difference.max_rel <= TOLERANCE
+        return self.proof.holds
 
 
 def convert(
@@ -62,8 +57,8 @@ def convert(
 
     `labels` and `recipe` go into the target's card, `architecture` is that of a source which does not say all of it,
     and `given` says in the card's `source` what was given by hand. `data`: a folder of images to compare on. Where the
-    logits differ by more than TOLERANCE nothing is written, but for `force`. Raises ResNetsError for a source that
-    cannot be read, a target that cannot hold the model, and a target that is the source.
+    logits differ by more than the proof allows nothing is written, but for `force`. Raises ResNetsError for a source
+    that cannot be read, a target that cannot hold the model, and a target that is the source.
     """
     source = files.resolve(source)
     files.format_of(target)
@@ -73,21 +68,16 @@ def convert(
         card = amend(read.card, labels=labels, recipe=recipe, given=given)
         model = replace(read, card=replace(card, source=_origin(file, card)))
         written, content, lost = files.encode(model, target, options, fold=fold, force=force)
-        own_graph, evidence = proof.evidence(file, read)
-        before = proof.graph_of(file, read)
         copy = Source.of(content, str(target))
-        difference = proof.compare(before, proof.graph_of(copy, written), proof.batches(model, before.side, data))
-    done = difference.max_rel <= TOLERANCE or force
-    if done:
+        proof = prove(file, read, copy, files.read(copy) if lost else written, data)
+    if proof.holds or force:
         write_whole(target, content)
     return Conversion(
-        architecture=named(model.architecture) or model.card.name,
-        difference=difference,
-        own_graph=own_graph,
-        evidence=evidence,
+        architecture=summary(model.architecture),
+        proof=proof,
         notes=(*read.notes, *_rewrites(model, written), *_left_behind(model.card, files.read_card(copy), target)),
         lost=tuple(lost),
-        written=done,
+        written=proof.holds or force,
     )
 
 
@@ -170,29 +160,35 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
 
 def report(done: Conversion, source: str, target: Path) -> tuple[dict[str, Any], str]:
     """A conversion as the values of `--json` and as lines for people. A difference that is no number is null."""
-    found = done.difference
+    proof, found = done.proof, done.proof.difference
     figures = {"max_abs": found.max_abs, "max_rel": found.max_rel}
     value = {
         **{name: figure if np.isfinite(figure) else None for name, figure in figures.items()},
         "top1_agreement": found.top1_agreement,
         "architecture": done.architecture,
         "inputs": found.inputs,
-        "own_graph": done.own_graph,
-        "evidence": done.evidence,
+        "own_graph": proof.own_graph,
+        "evidence": proof.evidence,
+        "tolerance": proof.tolerance,
         "notes": list(done.notes),
         "lost": list(done.lost),
         "written": done.written,
     }
+    return value, "\n".join(map(plain, _lines(done, source, target)))
+
+
+def _lines(done: Conversion, source: str, target: Path) -> Iterator[str]:
+    proof, found = done.proof, done.proof.difference
+    yield f"{target}: {done.architecture}, from {source}" if done.written else f"{target}: not written"
+    if done.lost:
+        yield f"round trip: lost {', '.join(done.lost)}"
+    elif proof.own_graph:
+        yield "round trip equal: the same architecture and arrays"
+    yield proof.evidence if done.holds else f"NOT EQUAL ({proof.evidence})"
     agreement = f"top1_agreement {found.top1_agreement:.2%} on {found.inputs} images"
-    lines = [
-        f"{target}: {done.architecture}, from {source}" if done.written else f"{target}: not written",
-        f"round trip: lost {', '.join(done.lost)}"
-        if done.lost
-        else "round trip equal: the same architecture and arrays",
-        done.evidence if done.holds else f"NOT EQUAL ({done.evidence})",
-        f"max_abs {found.max_abs:.2g}, max_rel {found.max_rel:.2g}, {agreement}",
-        *done.notes,
-    ]
+    yield f"max_abs {found.max_abs:.2g}, max_rel {found.max_rel:.2g}, {agreement}"
     if not done.holds:
-        lines.append(f"the difference is beyond {TOLERANCE:g} of the largest logit")
-    return value, "\n".join(map(plain, lines))
+        yield f"the difference is beyond {proof.tolerance:.2g} of the largest logit"
+    elif proof.tolerance > TOLERANCE:
+        yield f"allowed {proof.tolerance:.2g}: twice what this network loses when it is run in single precision"
+    yield from done.notes

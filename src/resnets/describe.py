@@ -3,24 +3,21 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from resnets import card as cards
 from resnets.card import Card
-from resnets.catalog import ARCHITECTURES, Architecture, list_models, named, to_json
+from resnets.catalog import ARCHITECTURES, Architecture, list_models, summary, to_json
 from resnets.errors import ResNetsError, plain
 from resnets.network import INPUT, depth, layers
 from resnets.weights import files
+from resnets.weights.model import Model
 from resnets.weights.scan import scan
 from resnets.weights.source import Source
 
 Facts = dict[str, Any]
-NO_CARD = {
-    ".onnx": "(no card: a foreign model, which runs as it is)",
-    ".safetensors": "(no card: arrays alone, of which no one knows the network; it cannot be run)",
-}
+NO_CARD = {True: "(no card: its network is recognised)", False: "(no card: a foreign model, which runs as it is)"}
 
 
 def architectures(pattern: str = "*") -> list[Facts]:
@@ -44,12 +41,6 @@ def network(architecture: Architecture, side: int | None = None) -> Facts:
     }
 
 
-def title(architecture: Architecture) -> str | None:
-    """The catalog's name of a network, folded or not; None where it has none."""
-    name = named(replace(architecture, batch_norm="standard"))
-    return f"{name}, batch norms folded" if name and architecture.batch_norm == "none" else name
-
-
 def layer_table(architecture: Architecture, side: int) -> list[Facts]:
     """One row a step: name, op, shape of the output without the batch, parameters, MACs."""
     return [
@@ -67,27 +58,51 @@ def layer_table(architecture: Architecture, side: int) -> list[Facts]:
 def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
     """What is known of a model file, a bundled model, or, where no file has that name, an architecture.
 
-    Raises ResNetsError for a file that is damaged: its arrays are read and compared with the card.
+    Of a Torch7 file that holds no network an outline of what it holds. Raises ResNetsError for a file that is damaged:
+    its arrays are read and compared with the card.
     """
     if name_or_path in ARCHITECTURES and name_or_path not in files.bundled() and not Path(name_or_path).exists():
         architecture = ARCHITECTURES[name_or_path]
         facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
         return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
     with files.opened(files.resolve(name_or_path)) as source:
+        facts = {"file": source.name, "bytes": source.size, **_digests(source)}
+        outline = _outline(source)
+        if outline:
+            return {**facts, **outline}
         card = files.read_card(source)
-        facts = {
-            "file": source.name,
-            "bytes": source.size,
-            **_digests(source),
-            "card": json.loads(cards.to_json(card)) if card else None,
-            **_graph(source, card),
-        }
-        if card is None or card.architecture is None:
-            return facts
-        files.read(source)
-    side = card.recipe.crop if card.recipe else None
-    facts |= {"architecture": title(card.architecture), **network(card.architecture, side)}
-    return {**facts, "layers": layer_table(card.architecture, facts["image"])} if with_layers else facts
+        facts |= {"card": json.loads(cards.to_json(card)) if card else None, **_graph(source, card)}
+        model = _model(source, card)
+    if model is None:
+        return facts
+    if card is None:
+        facts |= {"notes": list(model.notes), **_ports(model.architecture, facts)}
+    side = card.recipe.crop if card and card.recipe else None
+    facts |= {"architecture": summary(model.architecture), **network(model.architecture, side)}
+    return {**facts, "layers": layer_table(model.architecture, facts["image"])} if with_layers else facts
+
+
+def _outline(source: Source) -> Facts:
+    """What a Torch7 file that is no model holds, line by line; empty for any other file."""
+    if files.format_of(source.path).module != "t7":
+        return {}
+    from resnets.weights.torch7.outline import outline, what
+    from resnets.weights.torch7.read import read
+
+    objects = read(source)
+    kind = what(objects)
+    return {"what": kind, "outline": outline(objects)} if kind else {}
+
+
+def _model(source: Source, card: Card | None) -> Model | None:
+    """None for an ONNX graph that is no network of ours, and runs as it is."""
+    foreign = card is None or card.architecture is None
+    try:
+        return files.read(source)
+    except ResNetsError:
+        if foreign and files.format_of(source.path).module == "onnx":
+            return None
+        raise
 
 
 def _digests(source: Source) -> Facts:
@@ -111,10 +126,14 @@ def _graph(source: Source, card: Card | None) -> Facts:
             "ir_version": found.ir_version,
             "nodes": found.nodes,
         }
-    if card is None or card.architecture is None:
-        return {"inputs": {}, "outputs": {}}
-    shape = ["batch", card.architecture.input_channels, "height", "width"]
-    return {"inputs": {INPUT: shape}, "outputs": {"logits": ["batch", card.architecture.classes]}}
+    return _ports(card.architecture, {}) if card and card.architecture else {}
+
+
+def _ports(architecture: Architecture, known: Facts) -> Facts:
+    """Inputs and outputs of the graph that is built for a file without one; `known` are those of a file with one."""
+    shape = ["batch", architecture.input_channels, "height", "width"]
+    built = {"inputs": {INPUT: shape}, "outputs": {"logits": ["batch", architecture.classes]}}
+    return {name: known.get(name, ports) for name, ports in built.items()}
 
 
 def architecture_table(rows: list[Facts]) -> str:
@@ -143,6 +162,8 @@ def page(facts: Facts) -> str:
     lines = [(plain(name), plain(text)) for name, text in _lines(facts) if text]
     width = max(len(name) for name, _ in lines)
     text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+    if "outline" in facts:
+        return "\n".join((text, "", *map(plain, facts["outline"])))
     if "layers" not in facts:
         return text
     cells = [
@@ -162,14 +183,19 @@ def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
     card: Facts = facts.get("card") or {}
     if "file" in facts:
         yield "file", f"{facts['file']}, {facts['bytes']:,} bytes"
-        yield "name", card.get("name", "") if card else NO_CARD[Path(facts["file"]).suffix.lower()]
-    yield "architecture", facts.get("architecture") or ("not in the catalog" if card.get("architecture") else "")
+    if "what" in facts:
+        yield "no model", facts["what"]
+    elif "file" in facts:
+        yield "name", card.get("name", "") if card else NO_CARD["depth" in facts]
+    yield "architecture", facts.get("architecture", "")
     if "depth" in facts:
         yield "depth", f"{facts['depth']} layers"
         yield "parameters", f"{facts['parameters']:,}"
         yield "MACs", f"{facts['macs']:,} for an image of {facts['image']}x{facts['image']}"
         yield "classes", f"{facts['classes']:,}"
     yield from _card_lines(card)
+    for note in facts.get("notes", []):
+        yield "note", note
     for direction in ("inputs", "outputs"):
         shapes = facts.get(direction, {}).items()
         yield direction, ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in shapes)

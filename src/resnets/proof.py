@@ -27,6 +27,8 @@ Logits = NDArray[Any]
 BATCH = 8  # images at a time
 MOST = 256  # images of a folder: a 152-layer network takes two seconds for each in float64
 IMAGENET, CIFAR = 224, 32  # pixels of a network whose card names no crop
+TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
+LIMIT = 1e-2  # and of any that may
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,13 @@ class Graph:
     """A network as its file has it: images [n, c, h, w] → [n, classes].
 
     `output`: what it gives, `logits` or `probabilities`. `side`: the one size of image that it takes, in pixels, or
-    None.
+    None. `single`: the same in single precision, where `run` computes in double.
     """
 
     run: Callable[[Batch], Logits]
     output: str = "logits"
     side: int | None = None
+    single: Callable[[Batch], Logits] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,26 +59,60 @@ class Difference:
     inputs: int
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What was compared (`evidence`; `own_graph`: is it the source's own?), how far apart it is, and may be."""
+
+    own_graph: bool
+    evidence: str
+    difference: Difference
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        return self.difference.max_rel <= self.tolerance
+
+
+def prove(source: Source, read: Model, target: Source, written: Model, data: Path | None = None) -> Proof:
+    """Run both files on the same images. `read`, `written`: the models that they hold.
+
+    More than TOLERANCE is allowed where the source, run by itself in single precision, is already farther than half of
+    that from double precision: twice what it loses there.
+    """
+    own_graph, evidence = _evidence(source, read)
+    before = graph_of(source, read)
+
+    def images() -> Iterator[Batch]:
+        return batches(written, before.side, data)
+
+    references = answers(before, images())
+    found = compare(references, answers(graph_of(target, written), images()), before.output)
+    tolerance = TOLERANCE
+    if found.max_rel > TOLERANCE and before.single is not None:
+        alone = compare(references, answers(replace(before, run=before.single), images()))
+        tolerance = max(TOLERANCE, min(2 * alone.max_rel, LIMIT))
+    return Proof(own_graph, evidence, found, tolerance)
+
+
 def graph_of(source: Source, model: Model) -> Graph:
     """The file's own graph; of a file without one, the network of `model`, which was read from it."""
     module = files.format_of(source.path).module
-    side = CIFAR if model.architecture.cifar_stem else IMAGENET
     if module == "t7":
         from resnets.weights import t7
         from resnets.weights.torch7.run import run
 
         tree = t7.tree(source)
-        return Graph(lambda x: run(tree, x.astype(np.float64)), side=side)  # its last pooling has a window of that size
-    found = files.runnable(source)
+        window = CIFAR if model.architecture.cifar_stem else IMAGENET  # what its last pooling covers
+        return Graph(lambda x: run(tree, x), side=window, single=lambda x: run(tree, x, np.float32))
+    found = files.runnable(source) if module == "onnx" else files.built(model)
     session = opener("onnxruntime")(found.model, cores())
     network = Network(session, found.answer, "logits", source.name)
     fixed = session.shape[2] if module == "onnx" and len(session.shape) == 4 else None
-    return Graph(
-        lambda x: network.run(x, ("logits",))["logits"], found.card.output, fixed if isinstance(fixed, int) else None
-    )
+    side = fixed if isinstance(fixed, int) else None
+    return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output, side)
 
 
-def evidence(source: Source, model: Model) -> tuple[bool, str]:
+def _evidence(source: Source, model: Model) -> tuple[bool, str]:
     """Whether the source's own graph stands behind a comparison, and the sentence that says what was compared."""
     form = files.format_of(source.path)
     if form.module == "onnx":
@@ -93,26 +130,25 @@ def evidence(source: Source, model: Model) -> tuple[bool, str]:
     return False, f"round trip equal; network {described}"
 
 
-def compare(before: Graph, after: Graph, inputs: Iterator[Batch]) -> Difference:
-    """How far apart the two are. Infinity where one gives numbers that are none."""
-    largest = difference = 0.0
-    equal = count = 0
-    for x in inputs:
-        reference, other = _like(before.run(x), before, before), _like(after.run(x), after, before)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity: said below
-            largest = np.maximum(largest, np.abs(reference).max())  # which keeps NaN
-            difference = np.maximum(difference, np.abs(reference - other).max())
-        equal += int((reference.argmax(1) == other.argmax(1)).sum())
-        count += len(x)
+def answers(graph: Graph, inputs: Iterator[Batch]) -> list[Logits]:
+    """What a network gives for each batch, [n, classes]. Only one network is open at a time: they are large."""
+    return [rows.reshape(len(rows), -1) for rows in map(graph.run, inputs)]
+
+
+def compare(references: list[Logits], others: list[Logits], output: str = "logits") -> Difference:
+    """How far apart the answers of two networks are. Infinity where one gives numbers that are none.
+
+    `output`: what the references are; beside probabilities the others' softmax is taken.
+    """
+    reference, other = np.concatenate(references), np.concatenate(others)
+    if output == "probabilities":
+        other = softmax(other)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity: said below
+        largest, difference = float(np.abs(reference).max()), float(np.abs(reference - other).max())
+    agreement, count = float((reference.argmax(1) == other.argmax(1)).mean()), len(reference)
     if not np.isfinite((largest, difference)).all():
-        return Difference(float("inf"), float("inf"), equal / max(count, 1), count)
-    relative = difference / max(largest, float(np.finfo(np.float32).tiny))
-    return Difference(float(difference), float(relative), equal / max(count, 1), count)
-
-
-def _like(values: Logits, graph: Graph, wanted: Graph) -> Logits:
-    rows = values.reshape(len(values), -1)
-    return softmax(rows) if wanted.output == "probabilities" and graph.output == "logits" else rows
+        return Difference(float("inf"), float("inf"), agreement, count)
+    return Difference(difference, difference / max(largest, float(np.finfo(np.float32).tiny)), agreement, count)
 
 
 def batches(model: Model, side: int | None, data: Path | None = None) -> Iterator[Batch]:

@@ -44,7 +44,7 @@ def test_create_takes_classes_from_labels(tmp_path, capsys):
     [
         ("create resnet5O m.onnx", "Did you mean 'resnet50'"),
         ("create resnet18 nowhere/m.onnx", "folder nowhere does not exist"),
-        ("create resnet18 m.pth", "suffix .pth"),
+        ("create resnet18 m.h5", "suffix .h5"),
         ("create resnet18 m.onnx --opset 5", "Opset 5"),
         ("create resnet18 m.onnx --seed -1", "--seed"),
         ("convert resnet18 m.onnx", "is an architecture, not a model"),

@@ -161,9 +161,13 @@ def runnable(source: Source, outputs: tuple[str, ...] = ()) -> Runnable:
     if form.module == "onnx":
         found: Runnable = form.room.runnable(source, outputs)
         return found
+    return built(sealed(read(source)), outputs)
+
+
+def built(model: Model, outputs: tuple[str, ...] = ()) -> Runnable:
+    """A model as an engine opens it, its graph built."""
     from resnets.weights import onnx
 
-    model = sealed(read(source))
     return Runnable(model.card, onnx.write(model, Options(outputs=outputs)), "logits")
 
 
