@@ -55,7 +55,10 @@ _INERT = {
     "collections.deque", "datetime.datetime", "datetime.date", "datetime.timedelta", "decimal.Decimal", "uuid.UUID",
     "fractions.Fraction", "pathlib._local.PosixPath", "pathlib._local.WindowsPath",
     *(f"pathlib.{kind}" for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
-    "easydict.EasyDict", "yacs.config.CfgNode", "omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig",
+    "pytorch_lightning.utilities.parsing.AttributeDict", "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict", "lightning.fabric.utilities.data.AttributeDict",
+    "mmengine.logging.history_buffer.HistoryBuffer", "easydict.EasyDict", "yacs.config.CfgNode",
+    "omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig",
     "omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata", "omegaconf.nodes.AnyNode", "typing.Any",
 }  # fmt: skip
 _NUMPY_NUMBER = re.compile(r"numpy\.dtypes\.\w+DType|numpy\.(bool|u?int|float|complex)\d*_?")

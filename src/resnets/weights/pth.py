@@ -19,7 +19,7 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.weights import archive, checkpoint
 from resnets.weights.checkpoint import Checkpoint
-from resnets.weights.dialects.named import read_named, refuse_other, renamed, with_counters
+from resnets.weights.dialects.named import read_named, refuse_other, renamed
 from resnets.weights.dialects.table import FLOATS, Stored
 from resnets.weights.model import Model, checked
 from resnets.weights.options import Options
@@ -82,7 +82,7 @@ def write(model: Model, options: Options) -> bytes:
         pickle = _Pickle()
         pickle.dictionary({STATE: arrays, cards.KEY: cards.to_json(model.card)})
     else:
-        arrays = with_counters(renamed(model, options.names))
+        arrays = renamed(model, options.names, force=options.force)
         pickle = _Pickle()
         pickle.state(arrays)
     root = "archive/"

@@ -18,7 +18,7 @@ from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
-from resnets.weights.dialects.named import read_named, refuse_other, renamed, with_counters
+from resnets.weights.dialects.named import read_named, refuse_other, renamed
 from resnets.weights.dialects.table import Stored, as_float32
 from resnets.weights.model import Model, absurd, checked
 from resnets.weights.options import Options
@@ -57,7 +57,7 @@ def write(model: Model, options: Options) -> bytes:
         )
     if options.names is None:
         return _written(model.weights, {cards.KEY: cards.to_json(model.card), "format": "pt"})
-    return _written(with_counters(renamed(model, options.names)), {"format": "pt"})
+    return _written(renamed(model, options.names, force=options.force), {"format": "pt"})
 
 
 def _written(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.network import array_shapes
-from resnets.weights.dialects.named import read_named, refuse_other, with_counters
+from resnets.weights.dialects.named import read_named, refuse_other, renamed
 from resnets.weights.dialects.table import Stored
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
@@ -89,7 +89,9 @@ def test_a_card_and_a_given_network_have_to_agree():
         refuse_other(find("resnet18"), TINY, "m")
 
 
-def test_counters_stand_behind_each_running_variance():
-    found = with_counters({"bn1.running_mean": np.ones(2), "bn1.running_var": np.ones(2), "fc.bias": np.ones(1)})
-    assert list(found) == ["bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked", "fc.bias"]
-    assert found["bn1.num_batches_tracked"].dtype == np.int64
+def test_counters_stand_behind_each_running_variance_where_torch_has_them(random_model):
+    model = random_model(TINY)
+    names = list(renamed(model, "torchvision"))
+    assert names[names.index("bn1.running_var") + 1] == "bn1.num_batches_tracked"
+    assert len(names) == len(model.weights) + sum(name.endswith("running_var") for name in model.weights)
+    assert len(renamed(model, "gluoncv")) == len(model.weights)

@@ -54,7 +54,11 @@ def test_a_network_that_the_names_would_not_say_is_not_renamed(random_model):
     ):
         with pytest.raises(ResNetsError, match=reason):
             renamed(v1, names)
-    assert list(renamed(v1, "torchvision", force=True)) == list(v1.weights)
+    forced = renamed(v1, "torchvision", force=True)
+    assert [name for name in forced if not counters(name)] == list(v1.weights)
+    with pytest.raises(ResNetsError, match="stride_in"):
+        pth.write(v1, Options(names="timm"))
+    assert pth.write(v1, Options(names="timm", force=True))
     after = random_model(replace(find("resnet20-cifar"), blocks=(1, 1, 1)))
     with pytest.raises(ResNetsError, match=r"shortcut_zeros \(after would become both\)"):
         renamed(after, "akamaster")

@@ -14,7 +14,7 @@ from resnets.network import array_shapes, same
 from resnets.weights.dialects.gluon import GLUONCV
 from resnets.weights.dialects.shapes import Shapes, adapted, mismatches
 from resnets.weights.dialects.table import FLOATS, Dialect, Stored
-from resnets.weights.dialects.torch import AKAMASTER, CANONICAL, TIMM, TORCHVISION, counters
+from resnets.weights.dialects.torch import AKAMASTER, CANONICAL, COUNTER, TIMM, TORCHVISION, counters
 from resnets.weights.model import Model, verify
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
@@ -67,8 +67,8 @@ def read_named(
     return Model(architecture, weights, card, notes=(*notes, *implied, *rounded))
 
 
-def renamed(model: Model, names: str, *, force: bool = False) -> dict[str, NDArray[np.float32]]:
-    """The arrays under the names of a dialect, in the order of the network's steps.
+def renamed(model: Model, names: str, *, force: bool = False) -> dict[str, NDArray[Any]]:
+    """The arrays under the names of a dialect, in the order of the network's steps, with the counters that it has.
 
     Raises ResNetsError where these names have none for a part of the network, or imply another network (with the fields
     that would be lost), but for `force`.
@@ -81,16 +81,17 @@ def renamed(model: Model, names: str, *, force: bool = False) -> dict[str, NDArr
     table = dialect.names(a)
     if not force:
         _refuse_loss(dialect, a, {table[name]: array.shape for name, array in model.weights.items()})
-    return {their: model.weights[name] for name, their in table.items()}
+    arrays = {their: model.weights[name] for name, their in table.items()}
+    return _with_counters(arrays) if dialect.extras(COUNTER) else arrays
 
 
-def with_counters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _with_counters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """With the count of batches that torch keeps beside each running variance, so that it finds all that it expects."""
     found: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
         found[name] = array
         if name.endswith(".running_var"):
-            found[name.removesuffix("running_var") + "num_batches_tracked"] = np.zeros((), np.int64)
+            found[name.removesuffix("running_var") + COUNTER] = np.zeros((), np.int64)
     return found
 
 

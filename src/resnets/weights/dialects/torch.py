@@ -13,6 +13,7 @@ from resnets.network import Shape, array_shapes
 from resnets.weights.dialects.shapes import derived
 from resnets.weights.dialects.table import Dialect
 
+COUNTER = "num_batches_tracked"  # of a batch norm, beside its running statistics
 _COUNTERS = re.compile(r"(^|.*\.)(num_batches_tracked|n_averaged)")
 _OURS = re.compile(r"bn0\.|norm\.|layer\d+\.\d+\.bn_add\.")
 
