@@ -225,6 +225,18 @@ def test_the_forged_file_is_well_made_but_for_what_is_forged():
     np.testing.assert_array_equal(arrays(data)["a"], np.ones(4))
 
 
+def test_storages_of_an_old_file_have_to_fill_it():
+    data = saved({"a": torch.ones(4)}, _use_new_zipfile_serialization=False)
+    for changed, reason in (
+        (data + b"more", "4 bytes belong to no storage"),
+        (data[:-24] + struct.pack("<q", 5) + data[-16:], "should have 4 elements"),
+        (data[:-24] + struct.pack("<q", -1) + data[-16:], "should have 4 elements"),
+        (data.replace(b"M\xe9\x03.", b"M\xe8\x03.", 1), "of the protocol 1001"),
+    ):
+        with pytest.raises(DamagedError, match=reason):
+            opened(changed)
+
+
 @pytest.mark.parametrize("form", FORMS[:1] + FORMS[4:5], ids=str)
 def test_every_truncation_is_noticed(tensors, form):
     data = saved(tensors, **form)

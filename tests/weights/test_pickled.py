@@ -4,6 +4,7 @@ from resnets.errors import ResNetsError
 from resnets.weights import pickled
 from resnets.weights.pickled import Storage, Tensor
 from resnets.weights.source import Source
+from resnets.weights.wire import DamagedError
 
 # On torch's own list, and no plain array: refused by name.
 NO_ARRAYS = ("_qtensor", "_sparse_tensor", "_meta_tensor", "_nested", "_device_tensor", "_wrapper_subclass")
@@ -52,3 +53,10 @@ def test_what_a_tensor_spans(shape, stride, span, contiguous):
     assert tensor.contiguous == contiguous
     if shape != (1, 3):
         assert tensor.span == span
+
+
+def test_a_dictionary_of_python_2_is_one():
+    data = b"\x80\x02ccollections\nOrderedDict\n](](Va\nK\x01e](Vb\nK\x02ee\x85R."
+    assert pickled.load(Source.of(data, "m"), 0, "m")[0] == {"a": 1, "b": 2}
+    with pytest.raises(DamagedError, match="no pairs"):
+        pickled.load(Source.of(data.replace(b"K\x02e", b"e"), "m"), 0, "m")

@@ -16,6 +16,7 @@ from resnets.network import Shape, array_shapes, block_shapes
 
 Shapes = Mapping[str, Shape]
 _BLOCK = re.compile(r"layer([1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.")
+MOST = 2000  # names in a sentence: more than 152 layers have
 _STEMS = {7: "imagenet", 3: "cifar"}
 # What other members of the family have: part of a name, what it is. timm/models/resnet.py and timm/layers.
 _FOREIGN = (
@@ -62,7 +63,7 @@ def mismatches(wanted: Shapes, found: Shapes) -> list[str]:
         if name in found and found[name] != shape
     ]
     groups = (("missing", missing), ("not part of the network", extra), ("of another shape", other))
-    return [f"{len(names)} {what}: {plain(', '.join(names))}" for what, names in groups if names]
+    return [f"{len(names)} {what}: {plain(some(names, MOST))}" for what, names in groups if names]
 
 
 def candidates(a: Architecture, shapes: Shapes) -> list[str]:
@@ -225,14 +226,11 @@ def _shortcut(shapes: Shapes, blocks: tuple[int, ...], widths: tuple[int, ...], 
 
 
 def _groups(shapes: Shapes, widths: tuple[int, ...]) -> dict[str, object]:
-    """Groups, and the smallest base width that gives the inner channels of every stage; 64 where it does."""
+    """Groups, and the smallest base width that gives the inner channels of every stage."""
     inner = [_size(shapes, f"layer{stage}.0.conv2.weight", 0) for stage in range(1, len(widths) + 1)]
     groups = max(inner[0] // _size(shapes, "layer1.0.conv2.weight", 1), 1)
-    low, high = 1, 1 << 20
-    for width, channels in zip(widths, inner, strict=True):
-        each = channels // groups
-        low, high = max(low, -(-64 * each // max(width, 1))), min(high, -(-64 * (each + 1) // max(width, 1)) - 1)
-    return {"groups": groups, "base_width": 64 if low <= 64 <= high else min(low, 1 << 20)}
+    least = [-(-64 * (channels // groups) // max(width, 1)) for width, channels in zip(widths, inner, strict=True)]
+    return {"groups": groups, "base_width": min(max(*least, 1), MAX_COUNT)}
 
 
 def _refuse_open(a: Architecture, shapes: Shapes, zeros: str | None) -> None:
