@@ -68,6 +68,9 @@ def test_a_given_network_takes_classes_and_channels_of_the_file():
     theirs = {n.replace("fc.", "linear.").replace("downsample", "shortcut"): one for n, one in arrays.items()}
     for names in (arrays, theirs):
         assert read(names, replace(TINY, stem="cifar", stride_in="1x1")).architecture == cifar
+    assert read(theirs, replace(TINY, stem="cifar", eps=1e-3)).notes == (
+        "The names are akamaster's, which imply another network than the given one: eps (1e-05 implied, 0.001).",
+    )
     pre = replace(find("resnet18-v2"), blocks=(1, 1, 1, 1))
     assert read(held(array_shapes(pre)), pre).architecture == pre
     with pytest.raises(ResNetsError, match=r"do not fit the network: .* missing: bn0.weight.*; .* not part"):

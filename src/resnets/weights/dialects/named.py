@@ -54,7 +54,7 @@ def read_named(
     if sum(one.size for one in used.values()) > most:
         raise DamagedError("its arrays share their bytes, and together have more than the file")
     weights = {name: one.read() for name, one in used.items()}
-    implied = _sentences(dialect, architecture) if given is None else []
+    implied = _sentences(dialect, architecture) if given is None else _objections(dialect, architecture, shapes)
     rounded = _conversions(used)
     origin = {"file": source.path.name, "names": dialect.name, "implied": implied, "notes": [*notes, *rounded]}
     card = Card(
@@ -113,11 +113,7 @@ def _refuse_loss(dialect: Dialect, a: Architecture, shapes: Shapes) -> None:
     except ResNetsError as error:
         raise ResNetsError(f"The names of {dialect.name} cannot say this network. {error.problem}", remedy) from error
     if back is None or not same(back, a):
-        lost = [
-            f"{f.name} ({getattr(a, f.name)} would become {getattr(back, f.name)})"
-            for f in fields(a)
-            if back is not None and getattr(back, f.name) != getattr(a, f.name)
-        ]
+        lost = _differing(a, back, "would become") if back is not None else []
         raise ResNetsError(
             f"The names of {dialect.name} imply another network than this one: {'; '.join(lost) or 'none of theirs'}.",
             remedy,
@@ -190,6 +186,23 @@ def _sentences(dialect: Dialect, architecture: Architecture) -> list[str]:
     if architecture.stem == "cifar":
         found.append("A 3x3 convolution as the stem is taken to have stride 1 and no pooling behind it.")
     return found
+
+
+def _objections(dialect: Dialect, given: Architecture, shapes: Shapes) -> list[str]:
+    """What a dialect's names say against a network that was given."""
+    try:
+        implied = dialect.implied(shapes)
+    except ResNetsError:
+        return []
+    if implied is None or same(implied, given):
+        return []
+    differing = "; ".join(_differing(implied, given, "implied,"))
+    return [f"The names are {dialect.name}'s, which imply another network than the given one: {differing}."]
+
+
+def _differing(a: Architecture, b: Architecture, between: str) -> list[str]:
+    pairs = ((f.name, getattr(a, f.name), getattr(b, f.name)) for f in fields(Architecture))
+    return [f"{name} ({one} {between} {other})" for name, one, other in pairs if one != other]
 
 
 def _conversions(arrays: Mapping[str, Stored]) -> list[str]:

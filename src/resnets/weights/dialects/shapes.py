@@ -238,9 +238,11 @@ def _refuse_open(a: Architecture, shapes: Shapes, zeros: str | None) -> None:
     entries = [stage[0] for stage in block_shapes(a)]
     adds = any(block.inputs != block.width * a.expansion for block in entries)
     if a.shortcut == "A" and adds and zeros is None:
-        what, lacks = "no projections where the channels change, so that its shortcuts add zero channels", "where"
+        what = "no projections where the channels change, so that its shortcuts add zero channels"
+        lacks = "on which side"
     elif a.preact and "both" in a.preact_first:
-        what, lacks = "batch norms before its convolutions", "whether shortcuts read what is activated"
+        what = "batch norms before its convolutions"
+        lacks = "whether shortcuts read what is activated"
     else:
         return
     known = candidates(a, shapes)
