@@ -87,7 +87,9 @@ def shape_of() -> Callable[[Object], list[tuple[str, str, dict[str, object]]]]:
     """Every module of a tree: path, class, and those of its fields that are numbers, texts and booleans."""
 
     def walk(module: Object, path: str = "") -> list[tuple[str, str, dict[str, object]]]:
-        fields = {key: value for key, value in module.value.pairs if isinstance(value, float | str | bool)}
+        fields: dict[str, object] = {
+            key: value for key, value in module.value.pairs if isinstance(value, float | str | bool)
+        }
         found = [(path, module.name, fields)]
         for number, child in enumerate(module["modules"].items() if module["modules"] else [], 1):
             found += walk(child, f"{path}.{number}")

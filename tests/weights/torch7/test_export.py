@@ -100,6 +100,13 @@ def test_a_network_comes_back_and_runs(random_model, name, folded):
     runs(model, 32 if model.architecture.cifar_stem else 64)
 
 
+def test_zeros_on_both_sides_come_back_and_run(random_model):
+    for widths in ((16, 32, 64), (16, 50, 51)):
+        model = random_model(replace(thin("resnet20-cifar"), widths=widths, stem_widths=(12,), shortcut_zeros="both"))
+        survives(model)
+        runs(model, 32)
+
+
 def test_a_batch_norm_after_additions_is_told_from_one_before_convolutions(random_model):
     survives(random_model(replace(thin("resnet18"), shortcut="C", post_add_batch_norm=True)))
 

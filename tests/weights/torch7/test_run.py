@@ -100,6 +100,17 @@ def test_maximum_pooling_pads_with_nothing():
     np.testing.assert_array_equal(found, np.full((1, 1, 2, 2), -5.0))
 
 
+def test_a_window_that_rounds_up_begins_inside_the_image():
+    found = forward(pool("nn.SpatialMaxPooling", 2, 2, 1, ceil_mode=True), IMAGE)
+    assert found.shape == (2, 3, 3, 3)
+    np.testing.assert_array_equal(found[:, :, 2, 2], IMAGE[:, :, 3:, 3:].max((2, 3)))
+
+
+def test_what_is_not_above_a_threshold_becomes_its_value():
+    found = forward(module("nn.Threshold", threshold=1, val=-9), IMAGE)
+    np.testing.assert_array_equal(found, np.where(IMAGE > 1, IMAGE, -9))
+
+
 def test_the_last_pooling_takes_the_whole_map_of_any_size():
     for side in (3, 4, 9):
         x = np.random.default_rng(0).normal(size=(2, 5, side, side))

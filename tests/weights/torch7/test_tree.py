@@ -127,6 +127,8 @@ def test_a_batch_norm_that_became_an_affine_map_is_one_again(random_model):
         norm.name, norm.value = "inn.ConstAffine", Table(list(fields.items()))
     x = np.random.default_rng(0).normal(size=(2, 3, 32, 32))
     architecture, weights = recognised(tree)
+    variances = [array for name, array in weights.items() if name.endswith("running_var")]
+    assert [array.tolist() for array in variances] == [[np.float32(1 - 1e-5)] * n for n in (4, 8)]
     again = export(replace(model, architecture=architecture, weights=weights))
     np.testing.assert_allclose(run(tree, x), run(export(model), x), rtol=1e-5)
     np.testing.assert_allclose(run(again, x), run(export(model), x), rtol=1e-5)
@@ -184,6 +186,8 @@ def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
         ("1", "nn.SpatialFullConvolution", {}, r"modules\[1\] \(nn.SpatialFullConvolution\) has no place"),
         ("3", "nn.PReLU", {}, r"modules\[3\] \(nn.PReLU\) has no place"),
         ("3", "evil.ReLU", {}, r"modules\[3\] \(evil.ReLU\) has no place"),
+        ("3", "ReLU", {}, r"modules\[3\] \(ReLU\) has no place"),
+        ("4", "Sequential", {}, r"modules\[4\] \(Sequential\) has no place"),
         ("3", None, {"threshold": 1.0}, "a nn.ReLU with threshold"),
         ("3", "nn.Dropout", {"p": 0.5}, "first version"),
         ("6", None, {"divide": None}, "that adds without dividing"),
@@ -192,6 +196,8 @@ def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
         ("6", None, {"kW": 1.0, "kH": 1.0, "dW": 2.0, "dH": 2.0}, r"modules\[6\] is average_pool instead of"),
         ("7", None, {"size": Storage("torch.LongStorage", 1, elements=np.array([9]))}, r"makes \(9,\) of 8 channels"),
         ("3", "nn.SoftMax", {}, r"modules\[3\] \(nn.SoftMax\) has no place"),
+        ("5.1.1.2.2.2", "nn.Identity", {}, "a nn.Concat of other things"),
+        ("4.1.1.1.1", None, {"nInputPlane": 5.0, "weight": tensor(np.ones((4, 5, 3, 3)))}, "to 4, and gets 4"),
         ("5.1.1.2.2", None, {"dimension": 3.0}, "a nn.Concat of other things"),
         ("5.1.1.2.2.2", None, {"constant_scalar": 0.5}, "a nn.Concat of other things"),
         ("5.1.1.2.2.2", None, {"inplace": True}, "a nn.Concat of other things"),
@@ -205,6 +211,53 @@ def test_what_no_residual_network_has_is_refused_with_its_path(tree, path, name,
     change(module, **fields)
     with pytest.raises(ResNetsError, match=text):
         recognised(tree)
+
+
+def test_zeros_on_both_sides(random_model):
+    both = replace(TINY, shortcut_zeros="both")
+    assert recognised(export(random_model(both)))[0] == both
+    for fields, text in (
+        ({"value": 1.0}, "a nn.Padding of other things"),
+        ({"index": 2.0}, "a nn.Padding of other things"),
+        ({"dim": 2.0}, "a nn.Padding of other things"),
+        ({"pad": -1.5}, "a nn.Padding of other things"),
+        ({"pad": -3.0}, r"modules\[2\].modules\[2\] has .*zeros \(3, 2\)|channels"),
+    ):
+        tree = export(random_model(both))
+        change(at(tree, "5.1.1.2.2"), **fields)
+        with pytest.raises(ResNetsError, match=text):
+            recognised(tree)
+
+
+def test_additions_take_two_values_and_networks_end_in_one(tree):
+    ways = at(tree, "4.1.1")["modules"].pairs
+    ways.append((3.0, Object("nn.Identity", 1, Table())))
+    with pytest.raises(ResNetsError, match="it adds 3 values, not two"):
+        recognised(tree)
+    ways.pop()
+    tree["modules"].pairs.append((9.0, Object("nn.ConcatTable", 1, Table([("modules", Table(ways))]))))
+    with pytest.raises(ResNetsError, match="ends in 2 values"):
+        walk(tree, "the file")
+
+
+def test_poolings_that_round_otherwise_are_other_poolings(random_model):
+    full = replace(find("resnet18d"), widths=(4, 4, 8, 8), stem_widths=(4, 4, 4), classes=3)
+    assert recognised(export(random_model(full)))[0] == full
+    for path, name, fields, text in (
+        ("10", None, {"ceil_mode": True}, r"modules\[10\] \(a maximum pooling 3x3 .* rounds up\)"),
+        ("10", "inn.SpatialMaxPooling", {}, "rounds up"),
+        ("13.1.1.2.1", None, {"ceil_mode": False}, r"an average pooling 2x2 .* that no nn.View follows"),
+        ("13.1.1.2.1", "cudnn.SpatialAveragePooling", {"mode": "CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING"}, "2x2"),
+    ):
+        tree = export(random_model(full))
+        at(tree, path).name = name or at(tree, path).name
+        change(at(tree, path), **fields)
+        with pytest.raises(ResNetsError, match=text):
+            recognised(tree)
+    tree = export(random_model(full))
+    at(tree, "13.1.1.2.1").name = "cudnn.SpatialAveragePooling"
+    change(at(tree, "13.1.1.2.1"), mode="CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING")
+    assert recognised(tree)[0] == full
 
 
 def test_every_broken_module_is_named(tree):

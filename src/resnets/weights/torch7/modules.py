@@ -42,8 +42,8 @@ def library(module: Object) -> str:
 
 
 def kind(module: Object) -> str:
-    """`Sequential` of `nn.Sequential`, so that classes of all libraries are looked up alike; else the whole name."""
-    return module.name.partition(".")[2] if library(module) else module.name
+    """`Sequential` of `nn.Sequential`, so that classes of all libraries are looked up alike; empty for any other."""
+    return module.name.partition(".")[2] if library(module) else ""
 
 
 def inside(path: str, number: int) -> str:

@@ -65,7 +65,7 @@ def _module(module: Object, path: str, value: Value, depth: int, seen: _Seen) ->
             return values if name == "ConcatTable" else np.concatenate(values, modules.whole(module, "dimension") - 1)
         if name == "CAddTable":
             return _add(module, value)
-        if name not in LAYERS or not modules.library(module):
+        if name not in LAYERS:
             raise OddModuleError("it is of a class that resnets does not run")
         if isinstance(value, list):
             raise OddModuleError("it reads the values of a ConcatTable")

@@ -66,7 +66,7 @@ def _module(tree: Tree, module: Object, path: str, value: Value, above: tuple[in
         if name == "ConcatTable":
             ways = [_module(tree, child, at, value, (*above, id(module))) for child, at in _inside(module, path)]
             return tuple(one for way in ways for one in (way if isinstance(way, tuple) else (way,)))
-        if modules.library(module) and name in LAYERS:
+        if name in LAYERS:
             return LAYERS[name](tree, module, path, value)
         return tree.put(module.name, path or "the module", value)
     except OddModuleError as error:
