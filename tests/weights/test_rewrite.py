@@ -7,8 +7,8 @@ from onnx import helper
 from resnets.errors import ResNetsError
 from resnets.weights import files, rewrite
 from resnets.weights.external import placed
-from resnets.weights.rewrite import identity, is_ready, output, ready, without_property
-from resnets.weights.scan import scan
+from resnets.weights.rewrite import identity, output, ready, without_property
+from resnets.weights.scan import is_ready, scan
 from resnets.weights.source import Source
 
 

@@ -13,10 +13,9 @@ from math import prod
 from resnets.errors import ResNetsError
 from resnets.weights.scan import RAW, Outside, Scan, Tensor
 from resnets.weights.source import Source
-from resnets.weights.tensors import SIZES
+from resnets.weights.tensors import SIZES, Placed
 from resnets.weights.wire import Buffer
 
-Placed = tuple[Buffer, Tensor]  # the bytes of a whole file, and where in it a tensor lies
 _COPY = "Copy the file again together with the model, or save the model as one file."
 _PLAIN = "Save the model as one file: onnx.save(onnx.load(path), new_path)."
 _FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")  # a pipe would block for ever; not all systems have all

@@ -18,14 +18,12 @@ from resnets.card import RECIPES, Card, Recipe
 from resnets.catalog import Architecture, named
 from resnets.errors import ResNetsError
 from resnets.network import array_shapes, same
-from resnets.weights import rewrite
-from resnets.weights.external import Placed, placed
 from resnets.weights.model import Arrays, Model, Runnable, checked, fit, verify
 from resnets.weights.options import Options
 from resnets.weights.outputs import answer, feature_map, features, is_softmax
-from resnets.weights.scan import FLOAT, Dimensions, Scan, scan
+from resnets.weights.scan import FLOAT, Dimensions, Scan, is_ready, scan
 from resnets.weights.source import Source
-from resnets.weights.tensors import array
+from resnets.weights.tensors import Placed, array
 from resnets.weights.wire import Buffer, put
 
 if TYPE_CHECKING:  # what recognises a graph is imported when one is to be recognised
@@ -43,6 +41,7 @@ _CAFFE2 = ("conv1_w", "res_conv1_bn_riv", "res2_0_branch2a_w", "res5_2_branch2c_
 def write(model: Model, options: Options) -> bytes:
     """The whole file."""
     from resnets.graph import build
+    from resnets.weights import rewrite
 
     proto = build(model, opset=options.opset, outputs=options.outputs, names=options.names)
     graph = proto.graph.SerializeToString(deterministic=True)
@@ -59,7 +58,7 @@ def read(file: Source, given: Architecture | None = None) -> Model:
     """
     buffer, source = file.view(), file.name
     found = scan(buffer, source)
-    places = placed(found, buffer, file)
+    places = _places(found, buffer, file)
     card = _card(found)
     if GRAPH_KEY in found.metadata and card is not None and card.architecture is not None and _canonical(card, found):
         arrays = {name: np.array(values) for name, values in _arrays(places).items()}
@@ -87,7 +86,7 @@ def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
         scan(file.view(), source)  # gigabytes of something else are not read in to be refused
     buffer = file.whole()
     found = scan(buffer, source)
-    places = placed(found, buffer, file)
+    places = _places(found, buffer, file)
     card = _card(found)
     if card is not None:
         if GRAPH_KEY in found.metadata:
@@ -102,7 +101,7 @@ def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
             f"The card in {source} says that the graph gives logits, but it ends with a Softmax.",
             f"Remove its {cards.KEY} property to use the graph as it is.",
         )
-    model = buffer if rewrite.is_ready(found) else rewrite.ready(buffer, found, places, source)
+    model = buffer if is_ready(found) else _ready(buffer, found, places, source)
     if added:  # without additions the file itself: joining would copy it
         model = b"".join((model, *added))
     if card is None:
@@ -118,11 +117,13 @@ def read_card(file: Source) -> Card | None:
 
 def with_card(file: Source, card: Card) -> bytes:
     """The same file with another card; the graph is not touched, but arrays in other files are put into it."""
+    from resnets.weights import rewrite
+
     read(file)
     buffer = file.whole()
     found = scan(buffer, file.name)
     if any(tensor.outside for tensor in found.tensors.values()):
-        buffer = rewrite.ready(buffer, found, placed(found, buffer, file), file.name)
+        buffer = rewrite.ready(buffer, found, _places(found, buffer, file), file.name)
     return rewrite.property(cards.KEY, cards.to_json(card)) + rewrite.without_property(buffer, cards.KEY)
 
 
@@ -179,6 +180,8 @@ def _recipe(found: Scan) -> Recipe | None:
 
 def _added(found: Scan, answer: str | None, wanted: str, card: Card | None, source: str) -> bytes:
     """One more output of the graph, to be appended to the file."""
+    from resnets.weights import rewrite
+
     if card is not None and card.architecture is not None and wanted in found.values:
         return rewrite.output(wanted, _shape(wanted, card.architecture))
     find = _FOUND.get(wanted)
@@ -204,6 +207,21 @@ def _canonical(card: Card, found: Scan) -> bool:
 def _card(found: Scan) -> Card | None:
     text = found.metadata.get(cards.KEY)
     return cards.from_json(text) if text is not None else None
+
+
+def _places(found: Scan, buffer: Buffer, file: Source) -> dict[str, Placed]:
+    """Where the initializers lie. What files seldom need is imported when one does: so it is with rewriting them."""
+    if not any(tensor.outside for tensor in found.tensors.values()):
+        return {name: (buffer, tensor) for name, tensor in found.tensors.items()}
+    from resnets.weights.external import placed
+
+    return placed(found, buffer, file)
+
+
+def _ready(buffer: Buffer, found: Scan, places: dict[str, Placed], source: str) -> bytes:
+    from resnets.weights import rewrite
+
+    return rewrite.ready(buffer, found, places, source)
 
 
 def _arrays(places: dict[str, Placed]) -> Arrays:

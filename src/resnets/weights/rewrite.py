@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from resnets.errors import ResNetsError
 from resnets.weights import wire
-from resnets.weights.external import Placed
-from resnets.weights.scan import FLOAT, RAW, Dimensions, Scan
+from resnets.weights.scan import FLOAT, RAW, Dimensions, Scan, overridable
+from resnets.weights.tensors import Placed
 from resnets.weights.wire import BYTES, Buffer, Span
 
 MAX_BYTES = 2**31 - 1  # of a protobuf message
@@ -47,11 +47,6 @@ def without_property(buffer: Buffer, key: str) -> bytes:
     return b"".join(rewriter.message((0, len(buffer)), kept))
 
 
-def is_ready(found: Scan) -> bool:
-    """Does ONNX Runtime run the file as fast as it can, and without looking into others?"""
-    return not (found.spatial or _overridable(found) or any(tensor.outside for tensor in found.tensors.values()))
-
-
 def ready(buffer: Buffer, found: Scan, placed: dict[str, Placed], source: str) -> bytes:
     """The file with all arrays inside, initializers off the inputs, and batch norms without `spatial`.
 
@@ -59,7 +54,7 @@ def ready(buffer: Buffer, found: Scan, placed: dict[str, Placed], source: str) -
     there. Raises ResNetsError where the whole would be too large for one message.
     """
     rewriter = _Rewriter(buffer)
-    listed = found.tensors.keys() if _overridable(found) else frozenset[str]()
+    listed = found.tensors.keys() if overridable(found) else frozenset[str]()
 
     def node(number: int, span: Span) -> Iterator[Part] | None:
         return iter(()) if number == _ATTRIBUTE and rewriter.word(span, 1) == "spatial" else None
@@ -85,11 +80,6 @@ def ready(buffer: Buffer, found: Scan, placed: dict[str, Placed], source: str) -
             "Use a smaller model: no residual network of the catalog has half of that.",
         )
     return b"".join(parts)
-
-
-def _overridable(found: Scan) -> bool:
-    # Before IR 4 ONNX Runtime takes initializers among the inputs for constants; since then it fuses nothing with them.
-    return found.ir_version >= 4 and not found.tensors.keys().isdisjoint(found.inputs)
 
 
 def _inside(rewriter: "_Rewriter", span: Span, placed: Placed) -> Iterator[Part]:

@@ -94,6 +94,19 @@ def scan(buffer: Buffer, source: str) -> Scan:
     return found
 
 
+def is_ready(found: Scan) -> bool:
+    """Does ONNX Runtime run the file as fast as it can, and without looking into others?"""
+    return not (found.spatial or overridable(found) or any(tensor.outside for tensor in found.tensors.values()))
+
+
+def overridable(found: Scan) -> bool:
+    """Do initializers stand among the inputs, where a caller may give other ones?
+
+    ONNX Runtime fuses nothing with such arrays. Before IR 4 all stand there, and it takes them for constants.
+    """
+    return found.ir_version >= 4 and not found.tensors.keys().isdisjoint(found.inputs)
+
+
 def tensor(reader: wire.Reader, span: Span) -> tuple[str, Tensor, bool]:
     """A TensorProto: its name, where it lies, and whether it is kept in another file. Raises DamagedError."""
     name, kind, field, data = "", 0, 0, (0, 0)
@@ -195,18 +208,25 @@ class _Walk(wire.Reader):
                 raise DamagedError("it has two graphs")
             self.found.graph = span
         self.found.nodes += kind in ("node", "inner")
-        reads, writes, operator = [], [], ""
+        if kind == "node":
+            self.node(span, depth)
+            return
         for number, value in self.message(kind, span, depth):
-            match kind, number:
-                case "node", 1:
+            if number == 1 and kind == "attribute" and not isinstance(value, int):
+                self.found.spatial |= self.buffer[slice(*value)] == b"spatial"
+
+    def node(self, span: Span, depth: int) -> None:
+        reads, writes, operator = [], [], ""
+        for number, value in self.message("node", span, depth):
+            match number:
+                case 1:
                     reads.append(self.text(value))
-                case "node", 2:
+                case 2:
                     writes.append(self.text(value))
-                case "node", 4:
+                case 4:
                     operator = self.text(value)
-                case "attribute", 1:
-                    self.found.spatial |= self.text(value) == "spatial"
-        self.found.values |= dict.fromkeys(writes, (operator, tuple(reads)))
+        for name in writes:
+            self.found.values[name] = (operator, tuple(reads))
 
     def property(self, span: Span) -> None:
         parts = {number: self.text(value) for number, _, value in self.fields(span) if number in (1, 2)}

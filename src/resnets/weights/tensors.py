@@ -15,6 +15,7 @@ TYPES = {FLOAT: "<f4", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
 SIZES = {kind: np.dtype(name).itemsize for kind, name in TYPES.items()}
 _ROWS = {(4, FLOAT): "<f4", (10, 11): "<f8"}  # float_data and double_data have the bytes of raw_data
 _VARINTS = {5: (6, 9), 7: (7,)}  # int32_data and int64_data with the types that they hold
+Placed = tuple[Buffer, Tensor]  # the bytes of a whole file, and where in it a tensor lies
 MAX_VARINTS = 4096  # axes, shapes and pads; arrays of a network stand in raw_data
 
 

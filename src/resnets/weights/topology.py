@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from resnets.errors import ResNetsError
 from resnets.network import INPUT, Step
 from resnets.weights import tensors
-from resnets.weights.external import Placed
 from resnets.weights.nodes import ending, operators
 from resnets.weights.nodes.constants import Folder
 from resnets.weights.nodes.read import Node, needed, nodes
@@ -68,7 +67,7 @@ class Topology:
         return replace(self, steps=tuple(steps), arrays=arrays) if tuple(steps) != self.steps else None
 
 
-def topology(buffer: Buffer, found: Scan, placed: dict[str, Placed], source: str) -> Topology:
+def topology(buffer: Buffer, found: Scan, placed: dict[str, tensors.Placed], source: str) -> Topology:
     """The steps that lead from the image to the answer, in the order in which they are computed.
 
     A batch or an image size that the graph fixes is left out, and so is a softmax at the end. Raises DamagedError for

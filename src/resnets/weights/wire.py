@@ -60,6 +60,8 @@ class Reader:
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """The number that begins at `at`, and where the next thing begins."""
+        if at < end and self.buffer[at] < 0x80:  # most have one byte
+            return self.buffer[at], at + 1
         value = shift = 0
         while at < end and shift < 70:
             byte = self.buffer[at]
