@@ -143,10 +143,10 @@ def test_a_file_of_the_other_format_is_refused(model, tmp_path):
 
 def test_pipes_folders_and_unknown_suffixes_are_refused_at_once(tmp_path, tiny_model):
     os.mkfifo(tmp_path / "pipe.onnx")
-    (tmp_path / "m.pt").write_bytes(b"x")
+    (tmp_path / "m.h5").write_bytes(b"x")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.onnx").write_bytes(tiny_model.read_bytes())
-    for name, reason in (("pipe.onnx", "not a regular file"), ("m.pt", "suffix .pt"), ("run", "Use .*best.onnx")):
+    for name, reason in (("pipe.onnx", "not a regular file"), ("m.h5", "suffix .h5"), ("run", "Use .*best.onnx")):
         with pytest.raises(ResNetsError, match=reason):
             load(tmp_path / name)
 
