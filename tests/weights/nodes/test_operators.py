@@ -260,6 +260,7 @@ ODD_SHORTCUTS = {
     r"Pad with the pads \(0, 0, 1": lambda g: pads(g, [0, 0, 1, 0, 0, 4, 1, 0]),
     "Pad without pads": lambda g: pads(g, [0, 0, 4]),
     "Slice from 1 to": lambda g: sliced(g, [1, 0]),
+    "Slice of every 131,072th row": lambda g: sliced(g, [0, 0], step=2**17),
     "Slice of rows or columns alone": lambda g: sliced(g, [0], [2]),
     "Concat of 2 values": lambda g: g.swap(
         g.node("Pad"), helper.make_node("Concat", [g.node("Pad").input[0]] * 2, g.node("Pad").output, axis=1)
@@ -271,9 +272,9 @@ def pads(graph, numbers):
     graph.node("Pad").input[1] = graph.constant("pads", np.array(numbers, np.int64))
 
 
-def sliced(graph, starts, axes=(2, 3)):
+def sliced(graph, starts, axes=(2, 3), step=2):
     pool = graph.node("AveragePool")
-    rows = (starts, [2**31 - 1] * len(axes), axes, [2] * len(axes))
+    rows = (starts, [2**31 - 1] * len(axes), axes, [step] * len(axes))
     names = [graph.constant(str(i), np.array(row, np.int64)) for i, row in enumerate(rows)]
     graph.swap(pool, helper.make_node("Slice", [pool.input[0], *names], pool.output))
     if len(axes) == 1:

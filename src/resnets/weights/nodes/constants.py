@@ -17,8 +17,7 @@ from resnets.weights.nodes.read import Node
 from resnets.weights.scan import Tensor
 from resnets.weights.wire import Buffer, DamagedError
 
-MAX_FILLED = 1 << 24  # numbers of a ConstantOfShape: they take no memory, but what is made of them does
-MAX_COPIED = 256 << 20  # bytes that the constants of one file may take beside those that lie in it
+SPARE = 64 << 20  # bytes that constants may take which do not lie in the file, besides twice its size
 _OPSET_1 = {"FLOAT": 1, "INT32": 6, "INT64": 7, "DOUBLE": 11}  # Cast's `to` before opset 6
 
 
@@ -27,7 +26,7 @@ class Folder:
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
-        self._left = MAX_COPIED
+        self._most = self._left = SPARE + 2 * len(buffer)
 
     def fold(self, node: Node, reads: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
         """The array that the node writes; None where it is no such node. Raises DamagedError."""
@@ -54,7 +53,7 @@ class Folder:
     def _charge(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise DamagedError(f"its constants take more than {MAX_COPIED:,} bytes")
+            raise DamagedError(f"its constants take more than {self._most:,} bytes")
 
     def _constant(self, node: Node) -> NDArray[Any] | None:
         match node.attributes:
@@ -78,8 +77,9 @@ class Folder:
         sizes = whole_numbers(shape)
         if value is None or value.size != 1 or sizes is None:
             return None
-        if any(n < 0 for n in sizes) or absurd(sizes) or prod(sizes) > MAX_FILLED:
+        if any(n < 0 for n in sizes) or absurd(sizes):
             raise DamagedError(f"a constant should have the shape {sizes}")
+        self._charge(prod(sizes) * value.itemsize)  # it takes none yet, but what is made of it will
         return np.broadcast_to(value.reshape(()), sizes)
 
     def _cast(self, node: Node, array: NDArray[Any]) -> NDArray[Any] | None:

@@ -9,6 +9,7 @@ from resnets.weights.nodes.walk import Array, OddNodeError, Value, Walk
 
 FLATTENING = ("Flatten", "Reshape", "Squeeze", "Gemm", "MatMul")
 PASSING = ("Identity", "Dropout", "Cast")
+MAX_STRIDE = 1 << 16
 TO_THE_END = 2**31 - 1  # what exporters write for the end of a slice that has none
 
 
@@ -122,6 +123,8 @@ def slice(walk: Walk, node: Node) -> None:
         if start != 0 or end < (known or TO_THE_END) or step < 1 or (axis % 4 < 2 and step > 1):
             raise OddNodeError(f"Slice from {start} to {end} by {step} of axis {axis}")
         taken[axis % 4] *= step
+    if max(taken) > MAX_STRIDE:
+        raise OddNodeError(f"Slice of every {max(taken):,}th row")
     if taken[2] == taken[3] == 1:
         walk.pass_on(node, x)
     elif taken[2] == taken[3]:
