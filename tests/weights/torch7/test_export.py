@@ -101,10 +101,21 @@ def test_a_network_comes_back_and_runs(random_model, name, folded):
 
 
 def test_zeros_on_both_sides_come_back_and_run(random_model):
-    for widths in ((16, 32, 64), (16, 50, 51)):
+    for widths in ((16, 32, 64), (36, 50, 51)):
         model = random_model(replace(thin("resnet20-cifar"), widths=widths, stem_widths=(12,), shortcut_zeros="both"))
         survives(model)
         runs(model, 32)
+
+
+def test_shortcut_a_subsamples_with_any_stride_and_the_image_has_no_gradient(random_model):
+    """resnet.lua: `shortcut` and the last lines of `createModel`."""
+    tree = export(random_model(replace(thin("resnet20-cifar"), stem_widths=(8,), widths=(16, 32, 64))))
+    for stage, stride in ((4.0, 1.0), (5.0, 2.0)):
+        way = tree["modules"][stage]["modules"][1.0]["modules"][1.0]["modules"][2.0]["modules"].items()
+        assert [module.name for module in way] == ["nn.SpatialAveragePooling", "nn.Concat"]
+        assert way[0]["dW"] == stride
+    first, second = tree["modules"].items()[:2]
+    assert (first["gradInput"], second["gradInput"].size) == (None, ())
 
 
 def test_a_batch_norm_after_additions_is_told_from_one_before_convolutions(random_model):
