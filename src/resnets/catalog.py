@@ -273,6 +273,12 @@ def named(architecture: Architecture) -> str | None:
     return None
 
 
+def differing(a: Architecture, b: Architecture) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two descriptions differ, with both values."""
+    pairs = {field.name: (getattr(a, field.name), getattr(b, field.name)) for field in fields(Architecture)}
+    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
+
+
 def summary(architecture: Architecture) -> str:
     """The catalog's name; for a network that has none, what it is in a few words."""
     a = replace(architecture, batch_norm="standard")

@@ -105,7 +105,7 @@ def test_a_graph_without_a_card_is_recognised(foreign, model):
     assert (back.architecture, digest(back.weights)) == (model.architecture, digest(model.weights))
     assert back.card == Card("m", model.architecture, source={"file": "m.onnx"})
     assert read(Source.of(foreign, "m.onnx"), model.architecture).architecture == model.architecture
-    with pytest.raises(ResNetsError, match="not the network that was given"):
+    with pytest.raises(ResNetsError, match="another network than the one that was given"):
         read(Source.of(foreign, "m.onnx"), replace(model.architecture, shortcut="B"))
 
 

@@ -165,8 +165,9 @@ def test_a_network_is_found_beside_other_things():
 def test_the_network_given_must_be_the_one_that_is_there():
     source = Source.of(write([export(MODEL)]), "some.t7")
     assert files.read(source, TINY).architecture == TINY
-    with pytest.raises(ResNetsError, match=r"another network than the one given: classes is 3, not 10"):
-        files.read(source, replace(TINY, classes=10))
+    assert files.read(source, replace(TINY, classes=10)).architecture == TINY, "a name of the catalog has other classes"
+    with pytest.raises(ResNetsError, match=r"another network than the one that was given: eps is 1e-05, not 0.001"):
+        files.read(source, replace(TINY, eps=1e-3))
 
 
 def test_what_is_left_out_and_rounded_is_said():

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.card import Card
-from resnets.catalog import Architecture
+from resnets.catalog import Architecture, differing
 from resnets.errors import ResNetsError
-from resnets.network import array_shapes
+from resnets.network import array_shapes, same
 
 EXTRA_OUTPUTS = ("features", "feature_map")  # what a graph may give besides `logits`
 Arrays = dict[str, NDArray[np.float32]]  # canonical name → array
@@ -93,6 +93,19 @@ def checked(card: Card | None, weights: Arrays, source: str) -> Model:
     weights = fit(card.architecture, weights, source)
     verify(card, weights, source)
     return Model(card.architecture, weights, card)
+
+
+def agree(given: Architecture | None, found: Architecture, source: str) -> None:
+    """Raises ResNetsError where another network was given than the file's own, but for classes and input channels."""
+    if given is None:
+        return
+    given = replace(given, classes=found.classes, input_channels=found.input_channels)
+    if not same(given, found):
+        fields = (f"{name} is {here!r}, not {there!r}" for name, (there, here) in differing(given, found).items())
+        raise ResNetsError(
+            f"{source} holds another network than the one that was given: {', '.join(fields)}.",
+            "Leave --architecture out: the file says which network it is.",
+        )
 
 
 def verify(card: Card, weights: Arrays, source: str) -> None:

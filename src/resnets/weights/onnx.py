@@ -18,7 +18,7 @@ from resnets.card import RECIPES, Card, Recipe
 from resnets.catalog import Architecture, named
 from resnets.errors import ResNetsError
 from resnets.network import array_shapes, same
-from resnets.weights.model import Arrays, Model, Runnable, checked, fit, verify
+from resnets.weights.model import Arrays, Model, Runnable, agree, checked, fit, verify
 from resnets.weights.options import Options
 from resnets.weights.outputs import answer, feature_map, features, is_softmax
 from resnets.weights.scan import FLOAT, Dimensions, Scan, is_ready, scan
@@ -67,12 +67,7 @@ def read(file: Source, given: Architecture | None = None) -> Model:
         model = _recognised(buffer, found, places, file)
     if card is not None:
         _check_graph(buffer, found, source)
-    if given is not None and not same(given, model.architecture):
-        raise ResNetsError(
-            f"The graph in {source} is {named(model.architecture) or 'another network'}, and not the network that was"
-            " given.",
-            "Leave --architecture out: the graph says which network it is.",
-        )
+    agree(given, model.architecture, source)
     return model
 
 

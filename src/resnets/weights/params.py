@@ -47,7 +47,7 @@ def read(source: Source, given: Architecture | None = None) -> Model:
         dialect, architecture = _recognised(shapes, given, source.name)
         keys = _keys(dialect, architecture, shapes, source.name)
         style = _style(dialect, shapes).name
-        implied = f"The names are {style} ones of MXNet's, which imply: {dialect.says}." if given is None else ""
+        implied = f"The names are {style} ones, which imply {dialect.says(architecture)}." if given is None else ""
         fixed = {FIXED_SCALE} & keys.keys()
     except ResNetsError:
         if graph is None or given is not None:

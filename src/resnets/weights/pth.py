@@ -19,9 +19,9 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.weights import archive, checkpoint
 from resnets.weights.checkpoint import Checkpoint
-from resnets.weights.dialects.named import read_named, refuse_other, renamed
+from resnets.weights.dialects.named import read_named, renamed
 from resnets.weights.dialects.table import FLOATS, Stored
-from resnets.weights.model import Model, checked
+from resnets.weights.model import Model, agree, checked
 from resnets.weights.options import Options
 from resnets.weights.pickled import ELEMENTS, Tensor
 from resnets.weights.source import Source
@@ -45,7 +45,7 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     opened = checkpoint.opened(source)
     card = _card(opened)
     if card is not None and card.architecture is not None:
-        refuse_other(given, card.architecture, source.name)
+        agree(given, card.architecture, source.name)
         return checked(card, _plain_arrays(opened, check=card.weights_sha256 is None), source.name)
     tensors, notes = _state(opened)
     return read_named(

@@ -18,9 +18,9 @@ from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
-from resnets.weights.dialects.named import read_named, refuse_other, renamed
+from resnets.weights.dialects.named import read_named, renamed
 from resnets.weights.dialects.table import Stored, as_float32
-from resnets.weights.model import Model, absurd, checked
+from resnets.weights.model import Model, absurd, agree, checked
 from resnets.weights.options import Options
 from resnets.weights.source import Source
 
@@ -83,7 +83,7 @@ def read(file: Source, given: Architecture | None = None) -> Model:
     """
     card, places = _open(file)
     if card is not None and card.architecture is not None:
-        refuse_other(given, card.architecture, file.name)
+        agree(given, card.architecture, file.name)
         odd = [f"{name} ({place.kind})" for place, name in places if place.kind != "F32"]
         if odd:
             raise ResNetsError(

@@ -6,7 +6,7 @@ and no length that a file claims is allocated before it is known that the file h
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from math import prod
 from pathlib import Path
@@ -25,15 +25,15 @@ Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
 class Source:
     """`name` is what errors call it, and for a file its path. `size` in bytes.
 
-    Held open by `files.opened`; `Source.of` is the same over bytes in memory. `stamp` says which file it is: another file
-    under that name, or other contents, have another.
+    Held open by `files.opened`; `Source.of` is the same over bytes in memory. `stamp` says which file it is: another
+    file under that name, or other contents, have another.
     """
 
     name: str
     size: int
     file: FileIO | None = None
     stamp: Stamp | None = None
-    _window: bytes = b""
+    _window: bytes = field(default=b"", repr=False)
     _begin: int = 0
 
     @staticmethod

@@ -7,15 +7,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 from resnets.card import Card
 from resnets.catalog import Architecture, named
 from resnets.errors import ResNetsError
-from resnets.network import same
 from resnets.weights.files import opened
-from resnets.weights.model import Model, fit, verify
+from resnets.weights.model import Model, agree, fit, verify
 from resnets.weights.options import Options
 from resnets.weights.recognise import recognise
 from resnets.weights.source import Source
@@ -38,7 +36,7 @@ def read(source: Source, given: Architecture | None) -> Model:
     with _led(source) as (file, objects):
         found = walk(_network(objects, file.name), file.name)
         architecture, keys = recognise(found.steps, file.name)
-        _agree(given, architecture, file.name)
+        agree(given, architecture, file.name)
         weights = fit(architecture, {name: found.arrays[key]() for name, key in keys.items()}, file.name)
         followed = file is not source
         origin = {"file": file.path.name, "sha256": _digest(file)} if followed else {}
@@ -111,17 +109,6 @@ def _digest(source: Source) -> str:
     for chunk in source.chunks():
         sha.update(chunk)
     return sha.hexdigest()
-
-
-def _agree(given: Architecture | None, found: Architecture, source: str) -> None:
-    if given is None or same(given, found):
-        return
-    pairs = ((f.name, getattr(given, f.name), getattr(found, f.name)) for f in fields(found))
-    differing = ", ".join(f"{name} is {there!r}, not {here!r}" for name, here, there in pairs if here != there)
-    raise ResNetsError(
-        f"{source} holds another network than the one given: {differing}.",
-        "Leave the architecture out: a .t7 file says its own.",
-    )
 
 
 def _notes(found: Tree) -> Iterator[str]:

@@ -6,8 +6,9 @@ import pytest
 from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.network import array_shapes
-from resnets.weights.dialects.named import read_named, refuse_other, renamed
+from resnets.weights.dialects.named import read_named, renamed
 from resnets.weights.dialects.table import Stored
+from resnets.weights.model import agree
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 
@@ -32,7 +33,7 @@ def test_the_card_says_where_the_network_comes_from():
     assert found.card.source["file"] == "net.pth"
     assert found.card.source["names"] == "torchvision"
     assert found.card.source["implied"] == list(found.notes)
-    assert "stride is in its 3x3 convolution" in found.notes[0]
+    assert "no dilation" in found.notes[0]
     cifar = replace(TINY, stem="cifar")
     assert "A 3x3 convolution as the stem is taken to have stride 1" in read(held(array_shapes(cifar))).notes[1]
 
@@ -86,10 +87,10 @@ def test_arrays_that_share_bytes_are_bounded_before_they_are_read():
 
 
 def test_a_card_and_a_given_network_have_to_agree():
-    refuse_other(None, TINY, "m")
-    refuse_other(replace(TINY, classes=9), TINY, "m")
+    agree(None, TINY, "m")
+    agree(replace(TINY, classes=9), TINY, "m")
     with pytest.raises(ResNetsError, match="another network than the one that was given"):
-        refuse_other(find("resnet18"), TINY, "m")
+        agree(find("resnet18"), TINY, "m")
 
 
 def test_counters_stand_behind_each_running_variance_where_torch_has_them(random_model):

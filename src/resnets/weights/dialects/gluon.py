@@ -219,18 +219,18 @@ def _refuse_cifar(family: str, stem: Shape, normed: bool) -> None:
         )
 
 
-STRUCTURAL = Dialect(
-    "structural",
-    _structural,
-    _implied_structural,
-    "Gluon's ResNetV1 (a bottleneck's stride in its first 1x1 convolution, biases in both of its 1x1) or ResNetV2"
-    " (batch norm on the input, pre-activation), eps 1e-5",
-)
-PREFIXED = Dialect("prefixed", _prefixed, _implied_prefixed, STRUCTURAL.says + "; or GluonCV's ResNetV1b")
-EXPORTED = Dialect("exported", _exported, _implied_prefixed, PREFIXED.says)
-GLUONCV = Dialect(
-    "gluoncv",
-    _gluoncv,
-    _implied_gluoncv,
-    "GluonCV's ResNetV1b, c, d, e or s (stride in the 3x3 convolution, no biases, not dilated), eps 1e-5",
-)
+def _says(architecture: Architecture) -> str:
+    eps = "an epsilon of 1e-5"
+    if architecture.preact:
+        return f"Gluon's ResNetV2: batch norm on the input, pre-activation, {eps}"
+    if architecture.bottleneck and architecture.stride_in == "1x1":
+        return f"Gluon's ResNetV1: a bottleneck's stride in its first 1x1 convolution, biases in both of its 1x1, {eps}"
+    if architecture.bottleneck or architecture.stem == "deep":
+        return f"GluonCV's ResNetV1b, c, d, e or s: stride in the 3x3 convolution, no biases, no dilation, {eps}"
+    return f"Gluon's ResNetV1, {eps}"
+
+
+STRUCTURAL = Dialect("structural", _structural, _implied_structural, _says)
+PREFIXED = Dialect("prefixed", _prefixed, _implied_prefixed, _says)
+EXPORTED = Dialect("exported", _exported, _implied_prefixed, _says)
+GLUONCV = Dialect("gluoncv", _gluoncv, _implied_gluoncv, _says)

@@ -4,9 +4,9 @@ The classes are Gluon's ResNetV1 and ResNetV2 (mxnet/gluon/model_zoo/vision/resn
 (gluoncv/model_zoo/resnetv1b.py), which has c, d, e and s in it.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
-from resnets.catalog import ARCHITECTURES, Architecture
+from resnets.catalog import ARCHITECTURES, Architecture, differing
 from resnets.errors import ResNetsError
 from resnets.network import Shape
 
@@ -69,12 +69,13 @@ def built(o: Outline) -> Architecture:
 
 def family_of(a: Architecture, families: tuple[str, ...]) -> str:
     """The first of these classes that builds this network. Raises ResNetsError with the fields that none has."""
-    lost = {family: _differing(a, built(_outline(a, family))) for family in families}
+    lost = {family: differing(a, built(_outline(a, family))) for family in families}
     family = min(families, key=lambda name: len(lost[name]))
     if lost[family]:
+        fields = ", ".join(f"{name} ({theirs} instead of {ours})" for name, (ours, theirs) in lost[family].items())
         raise ResNetsError(
             f"These names of MXNet's are those of {' and '.join(CLASSES[name] for name in families)}, and none is such"
-            f" a network: {CLASSES[family]}, the nearest, differs in {', '.join(lost[family])}.",
+            f" a network: {CLASSES[family]}, the nearest, differs in {fields}.",
             "Leave --names out and write .onnx, .safetensors or .t7, which describe any network.",
         )
     return family
@@ -94,11 +95,6 @@ def _outline(a: Architecture, family: str) -> Outline:
         classes=a.classes,
         pooled=gluoncv and a.shortcut_pool,
     )
-
-
-def _differing(ours: Architecture, theirs: Architecture) -> list[str]:
-    pairs = ((f.name, getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(Architecture))
-    return [f"{name} ({b} instead of {a})" for name, a, b in pairs if a != b]
 
 
 def prefix_of(a: Architecture, family: str) -> str:

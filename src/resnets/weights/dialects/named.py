@@ -1,14 +1,13 @@
 """Named arrays of a file without a card go in, the Model that their names imply comes out; or the other way round."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnets.card import Card
-from resnets.catalog import Architecture
+from resnets.catalog import Architecture, differing
 from resnets.errors import ResNetsError, did_you_mean, plain, some
 from resnets.network import array_shapes, same
 from resnets.weights.dialects.gluon import GLUONCV
@@ -95,17 +94,6 @@ def _with_counters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]
     return found
 
 
-def refuse_other(given: Architecture | None, known: Architecture, source: str) -> None:
-    """Raises ResNetsError where a file has a card and another network is given, but for classes and input channels."""
-    if given is None:
-        return
-    if replace(given, classes=known.classes, input_channels=known.input_channels) != known:
-        raise ResNetsError(
-            f"The card of {source} describes another network than the one that was given.",
-            "Leave --architecture out: the file says itself which network it is.",
-        )
-
-
 def _refuse_loss(dialect: Dialect, a: Architecture, shapes: Shapes) -> None:
     remedy = "Leave --names out: a file of ours has a card that says it."
     try:
@@ -113,9 +101,9 @@ def _refuse_loss(dialect: Dialect, a: Architecture, shapes: Shapes) -> None:
     except ResNetsError as error:
         raise ResNetsError(f"The names of {dialect.name} cannot say this network. {error.problem}", remedy) from error
     if back is None or not same(back, a):
-        lost = _differing(a, back, "would become") if back is not None else []
+        lost = _differences(a, back, "would become") if back is not None else ""
         raise ResNetsError(
-            f"The names of {dialect.name} imply another network than this one: {'; '.join(lost) or 'none of theirs'}.",
+            f"The names of {dialect.name} imply another network than this one: {lost or 'none of theirs'}.",
             remedy,
         )
 
@@ -182,7 +170,7 @@ def _refuse_kinds(arrays: Mapping[str, Stored], source: str) -> None:
 
 
 def _sentences(dialect: Dialect, architecture: Architecture) -> list[str]:
-    found = [f"The names are {dialect.name}'s, which imply: {dialect.says}."]
+    found = [f"The names are {dialect.name}'s, which imply {dialect.says(architecture)}."]
     if architecture.stem == "cifar":
         found.append("A 3x3 convolution as the stem is taken to have stride 1 and no pooling behind it.")
     return found
@@ -196,13 +184,12 @@ def _objections(dialect: Dialect, given: Architecture, shapes: Shapes) -> list[s
         return []
     if implied is None or same(implied, given):
         return []
-    differing = "; ".join(_differing(implied, given, "implied,"))
-    return [f"The names are {dialect.name}'s, which imply another network than the given one: {differing}."]
+    objections = _differences(implied, given, "implied,")
+    return [f"The names are {dialect.name}'s, which imply another network than the given one: {objections}."]
 
 
-def _differing(a: Architecture, b: Architecture, between: str) -> list[str]:
-    pairs = ((f.name, getattr(a, f.name), getattr(b, f.name)) for f in fields(Architecture))
-    return [f"{name} ({one} {between} {other})" for name, one, other in pairs if one != other]
+def _differences(a: Architecture, b: Architecture, between: str) -> str:
+    return "; ".join(f"{name} ({one} {between} {other})" for name, (one, other) in differing(a, b).items())
 
 
 def _conversions(arrays: Mapping[str, Stored]) -> list[str]:

@@ -26,13 +26,13 @@ class Dialect:
     `implied`: their names and shapes → the network they imply, or None where these are not this dialect's names. Raises
     ResNetsError where they are, but leave open which network it is, or are those of a network that resnets has not.
     `extras`: their names that are none of the network's arrays and may be ignored, such as `num_batches_tracked`.
-    `says`: what the names imply beyond the shapes, for the card and the report.
+    `says`: what the names imply beyond the shapes of that network, for the card and the report.
     """
 
     name: str
     names: Callable[[Architecture], dict[str, str]]
     implied: Callable[[Mapping[str, Shape]], Architecture | None]
-    says: str
+    says: Callable[[Architecture], str]
     extras: Callable[[str], bool] = lambda name: False
 
 

@@ -114,19 +114,21 @@ def _implied_akamaster(shapes: Mapping[str, Shape]) -> Architecture | None:
     return a
 
 
-_SAYS = (
-    "a bottleneck's stride is in its 3x3 convolution, batch norms have an epsilon of 1e-5, nothing is dilated, and"
-    " nothing is anti-aliased"
-)
-TORCHVISION = Dialect("torchvision", _torchvision, _implied_torchvision, _SAYS, counters)
-TIMM = Dialect(
-    "timm", _timm, _implied_timm, f"{_SAYS}; a pooled shortcut is averaged over 2x2 with ceil mode", counters
-)
-AKAMASTER = Dialect(
-    "akamaster",
-    _akamaster,
-    _implied_akamaster,
-    f"shortcut A puts its zero channels on both sides; {_SAYS}",
-    counters,
-)
-CANONICAL = Dialect("canonical", _canonical, _implied_canonical, _SAYS, counters)
+def _says(architecture: Architecture) -> str:
+    found = ["an epsilon of 1e-5, no dilation and no anti-aliasing"]
+    if architecture.bottleneck:
+        found.append("a bottleneck's stride in its 3x3 convolution")
+    if architecture.shortcut_pool:
+        found.append("means over 2x2 with ceil mode where a shortcut pools")
+    return "; ".join(found)
+
+
+def _akamaster_says(architecture: Architecture) -> str:
+    zeros = "; zero channels on both sides in shortcut A" if architecture.shortcut == "A" else ""
+    return _says(architecture) + zeros
+
+
+TORCHVISION = Dialect("torchvision", _torchvision, _implied_torchvision, _says, counters)
+TIMM = Dialect("timm", _timm, _implied_timm, _says, counters)
+AKAMASTER = Dialect("akamaster", _akamaster, _implied_akamaster, _akamaster_says, counters)
+CANONICAL = Dialect("canonical", _canonical, _implied_canonical, _says, counters)
