@@ -13,11 +13,11 @@ from resnets.card import Card
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, array_shapes
-from resnets.weights import symbol
 from resnets.weights.dialects.gluon import EXPORTED, GLUONCV, PREFIXED, STRUCTURAL, unprefixed
 from resnets.weights.dialects.shapes import adapted, mismatches
 from resnets.weights.dialects.table import Dialect
 from resnets.weights.model import Model, verify
+from resnets.weights.mxnet import symbol
 from resnets.weights.mxnet.arrays import array, refuse_sparse, stored
 from resnets.weights.mxnet.lists import Stored, write_arrays
 from resnets.weights.options import Options

@@ -17,15 +17,15 @@ from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
-from resnets.weights import archive, checkpoint
-from resnets.weights.checkpoint import Checkpoint
 from resnets.weights.dialects.named import read_named, renamed
 from resnets.weights.dialects.table import FLOATS, Stored
 from resnets.weights.model import Model, agree, checked
 from resnets.weights.options import Options
-from resnets.weights.pickled import ELEMENTS, Tensor
+from resnets.weights.pytorch import archive, checkpoint
+from resnets.weights.pytorch.checkpoint import Checkpoint
+from resnets.weights.pytorch.pickled import ELEMENTS, Tensor
+from resnets.weights.pytorch.unpickle import Record
 from resnets.weights.source import Source
-from resnets.weights.unpickle import Record
 from resnets.weights.wire import DamagedError
 
 STATE = "state_dict"

@@ -9,9 +9,9 @@ from math import prod
 
 import numpy as np
 
-from resnets.weights import archive
 from resnets.weights.model import absurd
 from resnets.weights.mxnet.lists import DTYPES, MAX_ARRAYS, Stored
+from resnets.weights.pytorch import archive
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 

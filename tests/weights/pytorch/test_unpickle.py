@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnets.errors import ResNetsError
-from resnets.weights.opcodes import CONSTANTS, KEEP, LOOK, REFUSED
+from resnets.weights.pytorch.opcodes import CONSTANTS, KEEP, LOOK, REFUSED
+from resnets.weights.pytorch.unpickle import _STEPS, Global, Record, unpickle
 from resnets.weights.source import Source
-from resnets.weights.unpickle import _STEPS, Global, Record, unpickle
 from resnets.weights.wire import DamagedError
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from resnets.errors import ResNetsError, plain
 from resnets.weights.model import absurd
+from resnets.weights.pytorch.unpickle import Global, Record, paired, unpickle
 from resnets.weights.source import Source
-from resnets.weights.unpickle import Global, Record, paired, unpickle
 from resnets.weights.wire import DamagedError
 
 # torch's name of an element type: (its class of storage, bytes, NumPy's name where it is a floating-point number)

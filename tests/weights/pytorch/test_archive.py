@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from resnets.weights import archive
+from resnets.weights.pytorch import archive
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 

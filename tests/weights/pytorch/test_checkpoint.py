@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from resnets.errors import ResNetsError
-from resnets.weights import checkpoint
-from resnets.weights.pickled import Tensor
+from resnets.weights.pytorch import checkpoint
+from resnets.weights.pytorch.pickled import Tensor
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 

@@ -10,8 +10,9 @@ import pytest
 from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.network import Step, steps
-from resnets.weights import files, params, symbol
+from resnets.weights import files, params
 from resnets.weights.model import Model, digest
+from resnets.weights.mxnet import symbol
 from resnets.weights.mxnet.arrays import read_arrays
 from resnets.weights.mxnet.lists import write_arrays
 from resnets.weights.source import Source

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.errors import ResNetsError
-from resnets.weights import archive, pickled
-from resnets.weights.archive import Entry, Place
 from resnets.weights.dialects.table import as_float32
-from resnets.weights.pickled import ELEMENTS, Storage, Tensor
+from resnets.weights.pytorch import archive, pickled
+from resnets.weights.pytorch.archive import Entry, Place
+from resnets.weights.pytorch.pickled import ELEMENTS, Storage, Tensor
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 

@@ -1,8 +1,8 @@
 import pytest
 
 from resnets.errors import ResNetsError
-from resnets.weights import pickled
-from resnets.weights.pickled import Storage, Tensor
+from resnets.weights.pytorch import pickled
+from resnets.weights.pytorch.pickled import Storage, Tensor
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 

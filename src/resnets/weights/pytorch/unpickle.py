@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from resnets.weights.opcodes import CONSTANTS, KEEP, LOOK, REFUSED, Reader, text_of
+from resnets.weights.pytorch.opcodes import CONSTANTS, KEEP, LOOK, REFUSED, Reader, text_of
 from resnets.weights.source import Source
 from resnets.weights.wire import DamagedError
 
