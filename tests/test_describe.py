@@ -100,6 +100,7 @@ def test_of_a_torch_file_that_is_no_model_an_outline_is_shown(shared):
     text = page(describe(str(folder / "features" / "features.t7")))
     assert "the features of 3 images" in text
     assert "features: torch.FloatTensor 3 x 512" in text
+    assert "no network is in it" in page(describe(str(folder / "misc" / "table_nested.t7")))
 
 
 def test_a_damaged_file_is_not_described(tiny_model, tmp_path):

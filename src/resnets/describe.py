@@ -86,12 +86,15 @@ def _outline(source: Source) -> Facts:
     """What a Torch7 file that is no model holds, line by line; empty for any other file."""
     if files.format_of(source.path).module != "t7":
         return {}
+    from resnets.weights.torch7.modules import root
     from resnets.weights.torch7.outline import outline, what
     from resnets.weights.torch7.read import read
 
     objects = read(source)
     kind = what(objects)
-    return {"what": kind, "outline": outline(objects)} if kind else {}
+    if kind is None and root(objects, source.name) is not None:
+        return {}
+    return {"what": kind or "no network is in it", "outline": outline(objects)}
 
 
 def _model(source: Source, card: Card | None) -> Model | None:

@@ -120,7 +120,7 @@ def _evidence(source: Source, model: Model) -> tuple[bool, str]:
     if form.module == "t7":
         return True, "proved against the source's own modules, run one by one in float64"
     if form.module == "params":
-        from resnets.weights import symbol
+        from resnets.weights.mxnet import symbol
 
         checked = symbol.check(source, model)
         if checked is not None:

@@ -18,7 +18,7 @@ GLUON = Path(__file__).resolve().parents[1] / "oracles" / "gluon" / "thin-resnet
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    """A folder with exported-0000.params and exported-symbol.json of MXNet 1.9.1, and io.npz: input, logits, features."""
+    """A folder with exported-0000.params and -symbol.json of MXNet 1.9.1, and io.npz: input, logits, features."""
     for name in ("exported-0000.params", "io.npz"):
         (tmp_path / name).write_bytes((GLUON / name).read_bytes())
     (tmp_path / "exported-symbol.json").write_bytes(gzip.decompress((GLUON / "exported-symbol.json.gz").read_bytes()))
@@ -27,7 +27,7 @@ def exported(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def random_model() -> Callable[..., Model]:
-    """`random_model(architecture, seed=0)`: a model with random weights and batch-norm statistics that show every slip."""
+    """`random_model(architecture, seed=0)`: a model whose random weights and statistics show every slip."""
 
     def make(architecture: Architecture, seed: int = 0) -> Model:
         random = np.random.default_rng(seed)
