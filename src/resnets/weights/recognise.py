@@ -73,13 +73,14 @@ def _architecture(trunk: Trunk) -> Architecture:
     first = _first(trunk, stages) if preact else ()
     stem = _stem(trunk.chains[0], bare=preact and first[0] == "both")
     classes = trunk.chains[-1][-1].channels
+    post_add = not preact and tail[0] == "batch_norm"
     rough = {
         "block": f"{'preact-' if preact else ''}{'bottleneck' if bottleneck else 'basic'}",
         "blocks": tuple(len(stage) for stage in stages),
         "widths": tuple(stage[0].add.channels // (4 if bottleneck else 1) for stage in stages),
         "preact_first": first,
-        "final_batch_norm": preact and tail[:2] == ["batch_norm", "relu"],
-        "post_add_batch_norm": not preact and tail[0] == "batch_norm",
+        "final_batch_norm": tail.count("batch_norm") > post_add,
+        "post_add_batch_norm": post_add,
         "classes": classes,
         **stem,
         **_grouped(trunk.blocks[0], bottleneck),

@@ -119,7 +119,10 @@ def test_shortcut_a_subsamples_with_any_stride_and_the_image_has_no_gradient(ran
 
 
 def test_a_batch_norm_after_additions_is_told_from_one_before_convolutions(random_model):
-    survives(random_model(replace(thin("resnet18"), shortcut="C", post_add_batch_norm=True)))
+    for last in (False, True):
+        changes = {"shortcut": "C", "post_add_batch_norm": True, "final_batch_norm": last}
+        survives(random_model(replace(thin("resnet18"), **changes)))
+    survives(random_model(replace(thin("resnet18"), final_batch_norm=True)))
 
 
 @pytest.mark.matrix
@@ -133,7 +136,7 @@ def test_every_named_network_comes_back_and_runs(random_model, name):
 def variants(stem: str, block: str) -> list[Architecture]:
     """Everything that fields can say of a network of two stages."""
     first = [("both", "both"), ("none", "branch"), ("branch", "both")] if block.startswith("preact") else [()]
-    extras = ("shortcut_pool", "post_add_batch_norm", "input_batch_norm", "stride_in", "none")
+    extras = ("shortcut_pool", "post_add_batch_norm", "input_batch_norm", "stride_in", "final_batch_norm", "none")
     found = []
     for shortcut in ("A", "A both", "B", "C"):
         for bias in ("none", "all", "bottleneck-1x1"):
@@ -147,7 +150,6 @@ def variants(stem: str, block: str) -> list[Architecture]:
                                     block, (2, 2), (8, 20), stem, (4, 6, 8) if stem == "deep" else (8,), classes=5,
                                     shortcut=shortcut[0], shortcut_zeros=shortcut[2:] or "after", conv_bias=bias,
                                     shortcut_batch_norm=normed, preact_first=modes, **changes,
-                                    final_batch_norm=block.startswith("preact"),
                                 )
                             )  # fmt: skip
                         except ResNetsError:  # fields that contradict each other
