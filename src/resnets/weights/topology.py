@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from resnets.errors import ResNetsError
 from resnets.network import INPUT, Step
 from resnets.weights import tensors
-from resnets.weights.nodes import ending, operators
+from resnets.weights.nodes import ending, operators, shortcuts
 from resnets.weights.nodes.constants import Folder
 from resnets.weights.nodes.read import Node, needed, nodes
 from resnets.weights.nodes.walk import OddNodeError, Value, Walk
@@ -29,10 +29,10 @@ OPERATORS: dict[str, Callable[[Walk, Node], None]] = {
     "Sum": operators.add,
     "MaxPool": operators.max_pool,
     "AveragePool": operators.average_pool,
-    "Slice": operators.slice,
-    "Pad": operators.pad,
-    "Concat": operators.concat,
-    "Mul": operators.multiply,
+    "Slice": shortcuts.slice,
+    "Pad": shortcuts.pad,
+    "Concat": shortcuts.concat,
+    "Mul": shortcuts.multiply,
     "Identity": operators.pass_on,
     "Dropout": operators.pass_on,
     "Cast": operators.pass_on,
@@ -83,7 +83,7 @@ def topology(buffer: Buffer, found: Scan, placed: dict[str, tensors.Placed], sou
     every = nodes(buffer, found)
     order = needed(every, name)
     image = _image(found, order, source)
-    walk = Walk(order, name)
+    walk = Walk(order)
     walk.values[image] = _entrance(found, image)
     for key in {name for node in order for name in node.reads} & placed.keys():
         array = tensors.array(*placed[key])

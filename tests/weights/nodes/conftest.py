@@ -1,5 +1,6 @@
 """A graph of ours to write parts of in other ways, and what becomes of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,6 +100,12 @@ def graph() -> Graph:
 def padded() -> Graph:
     """Three stages of basic blocks with shortcut A."""
     return made(PADDED)
+
+
+@pytest.fixture
+def pooled() -> Callable[[int], Graph]:
+    """Two stages of bottlenecks whose shortcuts pool, at an opset."""
+    return lambda opset: made(replace(BOTTLENECK, shortcut_pool=True), opset)
 
 
 @pytest.fixture

@@ -151,17 +151,35 @@ def unpooled(graph):
     graph.node("Gemm").input[0] = "feature_map"
 
 
+def weighted(graph, name, shape):
+    gemm = graph.node("Gemm")
+    gemm.input[list(gemm.input).index(name)] = graph.constant("other", np.zeros(shape, np.float32))
+
+
+def read_twice(graph):
+    matmul(graph)
+    graph.node("MatMul").output[0] = "scores"
+    add = graph.nodes("Add")[-1]
+    add.input[1], add.output[0] = "scores", "biased"
+    graph.put("Add", ["biased", "scores"], ["logits"])
+
+
 ODD = {
+    "Add of a constant": read_twice,
     "Gemm of a feature map": unpooled,
     "Sigmoid": sigmoid,
     "Softmax of probabilities": two_softmaxes,
-    "Add of a constant": two_biases,
+    r"logits \(Add of a constant": two_biases,
     "Gemm whose weight is no constant": computed_weight,
     "Gemm with alpha 0.5, beta 1.0, transA 0": lambda g: g.set(g.node("Gemm"), alpha=0.5),
+    "Gemm with alpha 1.0, beta 1.0, transA 1": lambda g: g.set(g.node("Gemm"), transA=1),
+    "Gemm of 48 features with a weight for 47": lambda g: weighted(g, "fc.weight", (5, 47)),
+    r"Gemm of 5 classes whose bias has the shape \(4,\)": lambda g: weighted(g, "fc.bias", (4,)),
     r"ReduceMean over the axes \(2,\)": lambda g: mean(g, axes=[2]),
+    r"ReduceMean over the axes \(1, 2\)": lambda g: mean(g, axes=[1, 2]),
     "AveragePool with a 3x3 kernel of a 5x7 map": lambda g: window(g, (3, 3)),
     "Flatten of pooled features into something else than rows": lambda g: g.set(g.node("Flatten"), axis=2),
-    "Reshape of pooled features into something else than rows": lambda g: reshape(g, [48, -1, 1]),
+    "Reshape of pooled features into something else than rows": lambda g: reshape(g, [-1, 24]),
     "Squeeze of pooled features into something else than rows": lambda g: squeeze(g, [3]),
 }
 
@@ -169,5 +187,5 @@ ODD = {
 @pytest.mark.parametrize("reason", ODD)
 def test_an_ending_that_is_none_is_named(reason, graph):
     ODD[reason](graph)
-    with pytest.raises(ResNetsError, match=rf"\({reason}\)"):
+    with pytest.raises(ResNetsError, match=rf"{reason}\)"):
         graph.recovered()

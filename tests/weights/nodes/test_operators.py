@@ -102,52 +102,13 @@ def test_equal_arrays_may_be_one(graph):
     np.testing.assert_array_equal(back.weights["bn1.running_mean"], back.weights["bn1.bias"])
 
 
-def slices(graph, pool, number, halves):
-    """x[:, :, ::2, ::2] in one Slice, or in one for rows and one for columns."""
-    read, nodes = pool.input[0], []
-    groups = [[2, 3]] if halves == 1 else [[2], [3]]
-    for part, axes in enumerate(groups):
-        count = len(axes)
-        rows = ([0] * count, [2**63 - 1] * count, axes, [2] * count)
-        names = [graph.constant(f"{number}{part}{i}", np.array(row, np.int64)) for i, row in enumerate(rows)]
-        write = pool.output[0] if part + 1 == len(groups) else f"half {number}"
-        nodes.append(helper.make_node("Slice", [read, *names], [write]))
-        read = write
-    return nodes
-
-
-def concatenated(graph, pad, number, factor):
-    """Zeros as a constant on both sides, or as what was multiplied by zero behind: Torch7's way."""
-    channels, read = 4 * 2**number, pad.input[0]
-    if factor:
-        zero = graph.constant(f"zero {number}", np.float32(0))
-        yield helper.make_node("Mul", [read, zero], [f"z{number}"])
-        yield helper.make_node("Concat", [read, f"z{number}"], pad.output, axis=1)
-    else:
-        shape = (2, channels // 2, 20 // 2**number, 28 // 2**number)
-        z = graph.constant(f"z{number}", np.zeros(shape, np.float32))
-        yield helper.make_node("Concat", [z, read, z], pad.output, axis=-3)
-
-
-@pytest.mark.parametrize("halves", [0, 1, 2])
-@pytest.mark.parametrize("zeros", ["pad", "both sides", "multiplied"])
-def test_shortcut_a_is_known_however_it_is_written(zeros, halves, padded):
-    for number, pool in enumerate(padded.nodes("AveragePool")):
-        if halves:
-            padded.swap(pool, *slices(padded, pool, number, halves))
-    for number, pad in enumerate(padded.nodes("Pad")):
-        if zeros != "pad":
-            padded.swap(pad, *concatenated(padded, pad, number, zeros == "multiplied"))
-    back = padded.recovered()
-    assert back.architecture.shortcut_zeros == ("both" if zeros == "both sides" else "after")
-    assert digest(back.weights) == digest(padded.model.weights)
-    if zeros != "both sides":
-        assert padded.difference() < 1e-5
-
-
-def test_pads_may_be_an_attribute(padded_by_attributes):
-    assert padded_by_attributes.node("Pad").attribute
-    assert padded_by_attributes.recovered().architecture.shortcut == "A"
+def test_a_name_that_another_array_has_already_is_no_trouble(graph):
+    """The key of a transposed weight is made of its name."""
+    gemm, conv = graph.node("Gemm"), graph.node("Conv")
+    gemm.input[1] = graph.constant("w", graph.array(gemm.input[1]).T.copy())
+    graph.set(gemm, transB=0)
+    conv.input[1] = graph.constant("w transposed", graph.array(conv.input[1]))
+    assert digest(graph.recovered().weights) == digest(graph.model.weights)
 
 
 def clip(graph):
@@ -214,6 +175,29 @@ def dropping(graph):
     graph.swap(pool, helper.make_node("AveragePool", pool.input, pool.output, kernel_shape=[2, 2], strides=[2, 2]))
 
 
+def uneven_groups(graph):
+    conv = graph.node("Conv", 1)
+    conv.input[1] = graph.constant("uneven", np.zeros((8, 2, 1, 1), np.float32))
+    graph.set(conv, group=3)
+
+
+def pooled_twice(graph):
+    flatten = graph.node("Flatten")
+    graph.put("Relu", flatten.input, ["again"])
+    flatten.input[0] = "again"
+
+
+def uneven_sum(graph):
+    graph.node("Add").input[1] = "maxpool"
+
+
+def dropping_out(graph):
+    conv = graph.node("Conv", 1)
+    flag, ratio = graph.constant("yes", np.array(True)), graph.constant("half", np.float32(0.5))
+    graph.put("Dropout", [conv.input[0], ratio, flag], ["dropped"])
+    conv.input[0] = "dropped"
+
+
 ODD = {
     r"relu6? \(Clip\)": clip,
     r"relu \(com.microsoft.Relu\)": foreign,
@@ -235,6 +219,10 @@ ODD = {
     "Conv with auto_pad SAME_UPPER and stride 2": lambda g: g.set(g.node("Conv"), pads=None, auto_pad="SAME_UPPER"),
     "Conv whose group is no whole number": lambda g: g.set(g.node("Conv"), group=1.5),
     "MaxPool with ceil_mode": lambda g: g.set(g.node("MaxPool"), ceil_mode=1),
+    "Conv of 6 channels with a weight for 6 in 3 groups": uneven_groups,
+    "Relu of pooled features": pooled_twice,
+    "Add of values that differ in shape": uneven_sum,
+    "Dropout in training": dropping_out,
     "layer1.0.conv2 has padding 0 instead of 1": lambda g: g.set(g.node("Conv", 2), auto_pad="VALID", pads=None),
 }
 
@@ -253,38 +241,3 @@ def test_all_of_them_are_named_at_once(graph):
     with pytest.raises(ResNetsError) as error:
         graph.recovered()
     assert all(f"{name} (LeakyRelu)" in error.value.problem for name in names)
-
-
-ODD_SHORTCUTS = {
-    "Pad with something else than zeros": lambda g: g.set(g.node("Pad"), mode="reflect"),
-    r"Pad with the pads \(0, 0, 1": lambda g: pads(g, [0, 0, 1, 0, 0, 4, 1, 0]),
-    "Pad without pads": lambda g: pads(g, [0, 0, 4]),
-    "Slice from 1 to": lambda g: sliced(g, [1, 0]),
-    "Slice of every 131,072th row": lambda g: sliced(g, [0, 0], step=2**17),
-    "Slice of rows or columns alone": lambda g: sliced(g, [0], [2]),
-    "Concat of 2 values": lambda g: g.swap(
-        g.node("Pad"), helper.make_node("Concat", [g.node("Pad").input[0]] * 2, g.node("Pad").output, axis=1)
-    ),
-}
-
-
-def pads(graph, numbers):
-    graph.node("Pad").input[1] = graph.constant("pads", np.array(numbers, np.int64))
-
-
-def sliced(graph, starts, axes=(2, 3), step=2):
-    pool = graph.node("AveragePool")
-    rows = (starts, [2**31 - 1] * len(axes), axes, [step] * len(axes))
-    names = [graph.constant(str(i), np.array(row, np.int64)) for i, row in enumerate(rows)]
-    graph.swap(pool, helper.make_node("Slice", [pool.input[0], *names], pool.output))
-    if len(axes) == 1:
-        graph.put("Relu", pool.output, ["read twice"])
-        graph.put("Sub", ["logits", "read twice"], ["end"])
-        graph.proto.graph.output[0].name = "end"
-
-
-@pytest.mark.parametrize("reason", ODD_SHORTCUTS)
-def test_an_odd_shortcut_is_named(reason, padded):
-    ODD_SHORTCUTS[reason](padded)
-    with pytest.raises(ResNetsError, match=reason):
-        padded.recovered()

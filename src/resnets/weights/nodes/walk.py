@@ -43,7 +43,6 @@ class Walk:
     """
 
     order: Sequence[Node]
-    answer: str
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     numbers: set[str] = field(default_factory=set)
@@ -63,13 +62,13 @@ class Walk:
                 self._readers[name].append(node)
 
     def readers(self, name: str) -> int:
-        """How many nodes read a value; the answer is read once more."""
-        return len(self._readers.get(name, ())) + (name == self.answer)
+        """How many nodes read a value."""
+        return len(self._readers.get(name, ()))
 
     def next(self, name: str, passing: tuple[str, ...]) -> str:
         """The operator that alone reads a value, those left out that pass it on; empty where none or several do."""
         for _ in self.order:
-            if self.readers(name) != 1 or name == self.answer:
+            if self.readers(name) != 1:
                 return ""
             (node,) = self._readers[name]
             if node.operator not in passing:
