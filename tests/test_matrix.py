@@ -10,10 +10,13 @@ import pytest
 
 from resnets.card import Card
 from resnets.catalog import ARCHITECTURES, Architecture, find
+from resnets.errors import ResNetsError
 from resnets.graph import NEWEST, build
 from resnets.initialise import initialise
-from resnets.network import parameters
-from resnets.weights.model import Model
+from resnets.network import parameters, same
+from resnets.weights import files
+from resnets.weights.files import FORMATS
+from resnets.weights.model import Model, digest
 
 torch = pytest.importorskip("torch")
 
@@ -92,6 +95,52 @@ def test_a_shallow_network_of_each_family(name):
 @pytest.mark.parametrize("architecture", VARIANTS.values(), ids=VARIANTS)
 def test_a_variant(architecture):
     agree(architecture, 1.0, ((32, 32), (47, 61)))
+
+
+FORMS = [(suffix, names) for suffix in (".onnx", ".t7", ".pth", ".params") for names in (None, *FORMATS[suffix].names)]
+ODD = VARIANTS | {  # depths, widths and shortcuts that no one published
+    "narrow-34": replace(find("resnet34"), blocks=(2, 1, 3), widths=(6, 10, 20), stem_widths=(5,), classes=7),
+    "shortcut-c-26": replace(find("resnet50"), blocks=(2, 2), widths=(4, 12), shortcut="C"),
+    "preact-a": replace(
+        find("preresnet20-cifar"), blocks=(1, 3), widths=(8, 24), stem_widths=(6,), preact_first=("both", "both")
+    ),
+    "tiered": replace(find("resnet50t"), blocks=(1, 2), widths=(8, 16), stem_widths=(4, 6, 8)),
+    "gluon-v2": replace(find("resnet50-v2"), blocks=(1, 2), widths=(8, 16), preact_first=("both", "both")),
+    "gluon-v1-thumbnail": replace(find("resnet18-v1"), stem="bare", blocks=(2, 1), widths=(8, 16), stem_widths=(8,)),
+    "biased-152": replace(find("resnet152"), blocks=(2, 3, 1), widths=(4, 8, 16), conv_bias="all"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_variant_goes_through_files_without_a_card_and_computes_the_same(name, tmp_path):
+    network, model = trained_once(ODD[name], 1.0)
+    side = 32 if ODD[name].cifar_stem else 64
+    x = np.random.default_rng(0).standard_normal((2, ODD[name].input_channels, side, side), np.float32)
+    with torch.inference_mode():
+        reference = network(torch.from_numpy(x)).numpy()
+    told = 0
+    for suffix, names in FORMS:
+        path = tmp_path / f"{names}{suffix}"
+        try:
+            files.save(model, path, names=names)
+        except ResNetsError:
+            continue  # a dialect that has no such network, which it says
+        if suffix == ".onnx":  # whose card would tell
+            proto = onnx.load(path)
+            del proto.metadata_props[:]
+            onnx.save(proto, path)
+        back = files.load(path)
+        assert same(back.architecture, model.architecture), path.name
+        assert digest(back.weights) == digest(model.weights), path.name
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        data = build(back).SerializeToString()
+        (logits,) = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]).run(
+            ["logits"], {"data": x}
+        )
+        assert np.abs(logits - reference).max() <= TOLERANCE * np.abs(reference).max(), path.name
+        told += 1
+    assert told >= 3, "at least .onnx, .t7 and our .pth can say any network"
 
 
 @pytest.mark.matrix

@@ -52,8 +52,11 @@ def test_arrays_of_half_precision(shared):
                 (key, tensor(value.array(), "CudaHalf") if isinstance(value, Tensor) and value.size else value)
                 for key, value in module.value.pairs
             ]
-        model = files.read(Source.of(write([tree]), "half.t7"))
-    assert np.abs(logits(model, images) - expected).max() <= 1e-2 * np.abs(expected).max()
+        half = Source.of(write([tree]), "half.t7")
+    model = files.read(half)
+    assert np.abs(logits(model, images) - expected).max() <= 1e-2 * np.abs(expected).max(), "what half precision costs"
+    stored = run(t7.tree(half), images.astype(np.float64))
+    assert np.abs(logits(model, images) - stored).max() <= 1e-5 * np.abs(stored).max(), "what the conversion costs"
     assert model.weights["conv1.weight"].dtype == np.float32
 
 
