@@ -21,10 +21,13 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 BLOCK = re.compile(r"(?:<!-- (setup): \w+ -->\n)?^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+EXECUTED = ("README.md", "docs/convert.md")
+
+
 def blocks() -> list[tuple[str, str]]:
-    """The README's blocks to run, in order: language and text."""
-    found = BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
-    return [(language, text) for setup, language, text in found if not setup]
+    """The blocks to run, in order: language and text."""
+    texts = (BLOCK.findall((ROOT / name).read_text("utf-8")) for name in EXECUTED)
+    return [(language, text) for found in texts for setup, language, text in found if not setup]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def place(tmp_path_factory, photo_data, tiny_model):
 
 
 @pytest.mark.parametrize(("language", "text"), blocks(), ids=lambda value: value.split("\n")[0][:50])
-def test_the_readme_does_what_it_says(place, language, text):
+def test_the_documents_do_what_they_say(place, language, text):
     if "resnets train" in text and not HAS_TORCH:
         pytest.skip("torch is not installed")
     # The reader's own data would take hours; ours is small, and one pass shows that the command stands.
@@ -59,6 +62,7 @@ def test_the_readme_left_what_it_promises(place):
     rows = (place / "rows.jsonl").read_text().splitlines()
     assert len(rows) == len(list((ROOT / "examples").glob("*.jpg")))
     assert all('"error": null' in row for row in rows)
+    assert {"new.t7", "new.pth", "back.onnx", "structural.params", "small.safetensors"} <= set(os.listdir(place))
     assert {"fresh.onnx", "fresh.safetensors", "named.onnx", "copy.safetensors", "error.json"} <= set(os.listdir(place))
     if HAS_TORCH:
         names = "config.yaml results.csv state.pt best.safetensors last.safetensors best.onnx plots".split()
