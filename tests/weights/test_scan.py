@@ -129,6 +129,14 @@ def test_external_data_that_says_no_place_is_refused(entries):
         scan(model.SerializeToString(), "x")
 
 
+def test_two_locations_are_no_place():
+    tensor = external("w", "w.bin")
+    tensor.external_data.add(key="location", value="other.bin")
+    model = helper.make_model(helper.make_graph([], "g", [], [], initializer=[tensor]))
+    with pytest.raises(ResNetsError, match="other files"):
+        scan(model.SerializeToString(), "x")
+
+
 def test_numbers_that_stand_there_twice_are_refused():
     tensor = numpy_helper.from_array(np.ones(2, np.float32), "w")
     tensor.float_data.extend([2, 2])

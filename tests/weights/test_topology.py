@@ -153,6 +153,20 @@ def test_the_zoos_files_come_back(shared):
     np.testing.assert_allclose(logits(zoo.SerializeToString(), io["input"]), io["logits"], atol=1e-5)
 
 
+def test_biases_that_an_exporter_left_out_are_zeros():
+    """Torch folds batch norms, and drops the biases that come out as zeros."""
+    a = replace(ARCHITECTURES["resnet18"], blocks=(1, 1), widths=(4, 8), stem_widths=(4,), batch_norm="none")
+    model = random(a)
+    zeros = [name for name in model.weights if name.startswith("layer1.0") and name.endswith("bias")]
+    model.weights.update({name: np.zeros_like(model.weights[name]) for name in zeros})
+    proto = onnx.load_from_string(bare(model))
+    for node in proto.graph.node:
+        if node.op_type == "Conv" and node.input[2] in zeros:
+            del node.input[2]
+    back = recovered(proto)
+    assert (back.architecture, digest(back.weights)) == (a, digest(model.weights))
+
+
 def caffe2() -> bytes:
     """ResNet-50 as Caffe2's exporter wrote it, but thin: the names of a GPU, and a softmax at the end."""
     model = random(replace(ARCHITECTURES["resnet50"], widths=(4, 6, 8, 10), stem_widths=(4,), classes=9))
