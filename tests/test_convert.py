@@ -12,7 +12,7 @@ from resnets.catalog import find
 from resnets.convert import amend, convert, recard, report
 from resnets.errors import ResNetsError
 from resnets.initialise import initialise
-from resnets.proof import Batch, Graph, Logits, answers, batches, compare, graph_of
+from resnets.proof import Batch, Graph, Logits, answers, compare, graph_of, inputs
 from resnets.weights import files
 from resnets.weights.model import Model, digest
 from resnets.weights.options import Options
@@ -66,7 +66,7 @@ def test_numbers_that_are_none_are_a_failure(model, tmp_path):
     files.save(replace(model, weights=huge), tmp_path / "huge.onnx")
     with files.opened(tmp_path / "huge.onnx") as source:
         huge_one = graph_of(source, model)
-    found = compare(*[answers(huge_one, batches(model, None))] * 2)
+    found = compare(*[answers(huge_one, inputs(model, None))] * 2)
     assert (found.max_abs, found.max_rel) == (float("inf"), float("inf"))
 
 

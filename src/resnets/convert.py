@@ -52,12 +52,14 @@ def convert(
     given: tuple[str, ...] = (),
     data: Path | None = None,
     force: bool = False,
+    quiet: bool = True,
 ) -> Conversion:
     """Write the model of `source` (a name or a path) to `target`, after comparing what both compute.
 
     `labels` and `recipe` go into the target's card, `architecture` is that of a source which does not say all of it,
     and `given` says in the card's `source` what was given by hand. `data`: a folder of images to compare on. Where the
-    logits differ by more than the proof allows nothing is written, but for `force`. Raises ResNetsError for a source
+    logits differ by more than the proof allows nothing is written, but for `force`. Not `quiet`: progress is told on
+    stderr. Raises ResNetsError for a source
     that cannot be read, a target that cannot hold the model, and a target that is the source.
     """
     source = files.resolve(source)
@@ -69,7 +71,7 @@ def convert(
         model = replace(read, card=replace(card, source=_origin(file, card)))
         written, content, lost = files.encode(model, target, options, fold=fold, force=force)
         copy = Source.of(content, str(target))
-        proof = prove(file, read, copy, _held(copy, written) if lost else written, data)
+        proof = prove(file, read, copy, _held(copy, written) if lost else written, data, quiet=quiet)
     if proof.holds or force:
         write_whole(target, content)
     return Conversion(

@@ -18,6 +18,7 @@ from resnets.engines.table import Network, opener
 from resnets.errors import ResNetsError
 from resnets.parallel import cores
 from resnets.predictions import softmax
+from resnets.progress import Progress
 from resnets.weights import files
 from resnets.weights.model import Model
 from resnets.weights.source import Source
@@ -73,8 +74,28 @@ class Proof:
         return self.difference.max_rel <= self.tolerance
 
 
-def prove(source: Source, read: Model, target: Source, written: Model, data: Path | None = None) -> Proof:
-    """Run both files on the same images. `read`, `written`: the models that they hold.
+@dataclass(frozen=True)
+class Inputs:
+    """Batches of normalised images, float32 [n, c, h, w]: noise of those shapes, then pictures by the recipe."""
+
+    recipe: Recipe
+    noise: tuple[tuple[int, int, int, int], ...]
+    pictures: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return sum(shape[0] for shape in self.noise) + len(self.pictures)
+
+    def __iter__(self) -> Iterator[Batch]:
+        draw = np.random.default_rng(0).standard_normal
+        yield from (draw(shape, np.float32) for shape in self.noise)
+        for at in range(0, len(self.pictures), BATCH):
+            yield _prepared(self.pictures[at : at + BATCH], self.recipe)
+
+
+def prove(
+    source: Source, read: Model, target: Source, written: Model, data: Path | None = None, *, quiet: bool = True
+) -> Proof:
+    """Run both files on the same images. `read`, `written`: the models that they hold. Not `quiet`: progress on stderr.
 
     More than TOLERANCE is allowed where the source, run by itself in single precision, is already farther than half of
     that from double precision: twice what it loses there.
@@ -82,14 +103,13 @@ def prove(source: Source, read: Model, target: Source, written: Model, data: Pat
     own_graph, evidence = _evidence(source, read)
     before = graph_of(source, read)
 
-    def images() -> Iterator[Batch]:
-        return batches(written, before.side, data)
-
-    references = answers(before, images())
-    found = compare(references, answers(graph_of(target, written), images()), before.output)
+    images = inputs(written, before.side, data)
+    with Progress("compare", 2 * len(images), quiet=quiet) as progress:
+        references = answers(before, images, progress)
+        found = compare(references, answers(graph_of(target, written), images, progress), before.output)
     tolerance = TOLERANCE
     if found.max_rel > TOLERANCE and before.single is not None:
-        alone = compare(references, answers(replace(before, run=before.single), images()))
+        alone = compare(references, answers(replace(before, run=before.single), images))
         tolerance = max(TOLERANCE, min(2 * alone.max_rel, LIMIT))
     return Proof(own_graph, evidence, found, tolerance)
 
@@ -130,9 +150,14 @@ def _evidence(source: Source, model: Model) -> tuple[bool, str]:
     return False, f"round trip equal; network {described}"
 
 
-def answers(graph: Graph, inputs: Iterator[Batch]) -> list[Logits]:
+def answers(graph: Graph, images: Inputs, progress: Progress | None = None) -> list[Logits]:
     """What a network gives for each batch, [n, classes]. Only one network is open at a time: they are large."""
-    return [rows.reshape(len(rows), -1) for rows in map(graph.run, inputs)]
+    found = []
+    for x in images:
+        found.append(graph.run(x).reshape(len(x), -1))
+        if progress is not None:
+            progress.advance(len(x))
+    return found
 
 
 def compare(references: list[Logits], others: list[Logits], output: str = "logits") -> Difference:
@@ -151,21 +176,19 @@ def compare(references: list[Logits], others: list[Logits], output: str = "logit
     return Difference(difference, difference / max(largest, float(np.finfo(np.float32).tiny)), agreement, count)
 
 
-def batches(model: Model, side: int | None, data: Path | None = None) -> Iterator[Batch]:
-    """Inputs of a proof: noise, then the photographs of the package, or the images in `data`.
+def inputs(model: Model, side: int | None, data: Path | None = None) -> Inputs:
+    """What a proof is run on: noise, then the photographs of the package, or the images in `data`.
 
     They are prepared by the card's recipe, else by torchvision's. `side`: the only size that the source takes.
     """
     recipe = _recipe(model, side)
-    channels = model.architecture.input_channels
-    draw = np.random.default_rng(0).standard_normal
-    yield draw((3, channels, recipe.crop, recipe.crop), np.float32)
-    if side is None:  # one that is not square
-        yield draw((1, channels, recipe.crop, recipe.crop + recipe.crop // 4), np.float32)
+    channels, crop = model.architecture.input_channels, recipe.crop
+    noise = ((3, channels, crop, crop), *(((1, channels, crop, crop + crop // 4),) if side is None else ()))
     if channels == len(recipe.mean) == 3:
-        yield from _pictures(_photographs() if data is None else _images(data), recipe)
-    elif data is not None:
+        return Inputs(recipe, noise, tuple(_photographs() if data is None else _images(data)))
+    if data is not None:
         raise ResNetsError(f"The network takes {channels} channels, and images have 3.", "Leave --data out.")
+    return Inputs(recipe, noise, ())
 
 
 def _recipe(model: Model, side: int | None) -> Recipe:
@@ -192,15 +215,14 @@ def _images(data: Path) -> list[str]:
     return found[:: -(-len(found) // MOST)]
 
 
-def _pictures(paths: list[str], recipe: Recipe) -> Iterator[Batch]:
+def _prepared(paths: tuple[str, ...], recipe: Recipe) -> Batch:
     from resnets.images.decode import ImageError, decode
     from resnets.images.prepare import normalise, prepare
 
-    for at in range(0, len(paths), BATCH):
-        crops = []
-        for path in paths[at : at + BATCH]:
-            try:
-                crops.append(prepare(decode(Path(path), exif=recipe.exif, alpha=recipe.alpha), recipe))
-            except ImageError as error:
-                raise ResNetsError(f"{path}: {error.problem}", "Give --data a folder of good images.") from error
-        yield normalise(np.concatenate(crops), recipe)
+    crops = []
+    for path in paths:
+        try:
+            crops.append(prepare(decode(Path(path), exif=recipe.exif, alpha=recipe.alpha), recipe))
+        except ImageError as error:
+            raise ResNetsError(f"{path}: {error.problem}", "Give --data a folder of good images.") from error
+    return normalise(np.concatenate(crops), recipe)

@@ -88,6 +88,7 @@ def create_command(
 )
 @JSON
 @click.option("--force", is_flag=True, help="Write OUT even where it would lose something, or differs.")
+@click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
 def convert_command(
     source: str,
     target: Path,
@@ -101,6 +102,7 @@ def convert_command(
     data: Path | None,
     json_to: str | None,
     force: bool,
+    quiet: bool,
 ) -> int:
     """Write the model IN in the format of OUT's suffix, and prove that it still computes the same.
 
@@ -125,6 +127,7 @@ def convert_command(
         given=_given(labels=labels_from, recipe=recipe_name, architecture=architecture),
         data=data,
         force=force,
+        quiet=quiet,
     )
     show(*report(done, source, target), json_to)
     return 0 if done.holds else 1
