@@ -116,7 +116,13 @@ def test_external_data_is_found_wherever_it_hides(place):
 
 @pytest.mark.parametrize(
     "entries",
-    [{}, {"offset": "1"}, {"location": "w", "offset": "-1"}, {"location": "w", "offset": "1_0"}]
+    [
+        {},
+        {"offset": "1"},
+        {"location": "w", "offset": "-1"},
+        {"location": "w", "offset": "1_0"},
+        {"location": "w", "offsed": "1"},
+    ]
     + [{"location": "w", "length": text} for text in ("", "8.0", "\u0668", "9" * 19)],
 )
 def test_external_data_that_says_no_place_is_refused(entries):

@@ -16,6 +16,7 @@ MAX_DEPTH = 16  # messages inside messages
 FLOAT = 1  # TensorProto.DataType
 RAW = 9  # the field of TensorProto that holds bytes of any type
 Dimensions = tuple[int | str, ...]
+_PLACE = ("location", "offset", "length", "checksum")  # what onnx.proto lets a tensor say of its place outside
 
 # Messages that can hold tensors: message → its fields of message type. A tensor may point outside the file wherever it
 # hides: ONNX Runtime reads those of functions and attributes like any other.
@@ -146,7 +147,7 @@ def _outside(reader: wire.Reader, entries: list[Span]) -> Outside | None:
     for entry in entries:
         parts = {number: reader.text(value) for number, _, value in reader.fields(entry) if number in (1, 2)}
         key = parts.get(1, "")
-        if key in found:
+        if key in found or key not in _PLACE:
             return None
         found[key] = parts.get(2, "")
     numbers = [found.get(key) for key in ("offset", "length")]
