@@ -33,12 +33,11 @@ MAY_IMPORT = {
     "weights.model": "card catalog errors network",
     "weights.fold": "network weights.model",
     "initialise": "card catalog network weights.model",
-    "weights.wire": "errors",
-    "weights.source": "weights.wire",
-    "weights.dialects": "card catalog errors network weights.model weights.source weights.wire",
+    "weights.source": "",
+    "weights.dialects": "card catalog errors network weights.model weights.source",
     "graph": "catalog errors network weights.dialects weights.fold weights.model",
-    "weights": "card catalog errors files graph network weights.dialects weights.fold weights.model weights.source"
-    " weights.wire",
+    "weights": "card catalog errors files graph network weights.dialects weights.fold weights.model"
+    " weights.source",
     "describe": "card catalog errors network weights weights.model weights.source",
     "engines": "errors",
     "predictions": "card engines errors",

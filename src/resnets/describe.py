@@ -13,7 +13,7 @@ from resnets.errors import ResNetsError, plain
 from resnets.network import INPUT, depth, layers
 from resnets.weights import files
 from resnets.weights.model import Model
-from resnets.weights.scan import scan
+from resnets.weights.protobuf.scan import scan
 from resnets.weights.source import Source
 
 Facts = dict[str, Any]

@@ -18,7 +18,7 @@ from resnets.weights import files
 from resnets.weights.model import Model, Runnable, digest
 from resnets.weights.onnx import GRAPH_KEY, read, runnable, with_card, write
 from resnets.weights.options import Options
-from resnets.weights.rewrite import without_property
+from resnets.weights.protobuf.rewrite import without_property
 from resnets.weights.source import Source
 
 

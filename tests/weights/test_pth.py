@@ -15,8 +15,7 @@ from resnets.network import array_shapes
 from resnets.weights import files, pth
 from resnets.weights.model import Model, digest
 from resnets.weights.options import Options
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 TINY = replace(find("resnet18"), blocks=(1, 1, 1, 1), widths=(4, 6, 8, 10), stem_widths=(4,), classes=3)
 

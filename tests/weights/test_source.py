@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnets.weights.source import WINDOW, Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import WINDOW, DamagedError, Source
 
 DATA = np.random.default_rng(0).integers(0, 256, 3 * WINDOW + 17, np.uint8).tobytes()
 

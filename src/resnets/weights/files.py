@@ -22,8 +22,7 @@ from resnets.network import same
 from resnets.weights.fold import fold as folded
 from resnets.weights.model import Model, Runnable, digest, fit
 from resnets.weights.options import Options
-from resnets.weights.source import Source, Stamp
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source, Stamp
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it

@@ -20,14 +20,14 @@ from resnets.errors import ResNetsError
 from resnets.network import array_shapes, same
 from resnets.weights.model import Arrays, Model, Runnable, agree, checked, fit, verify
 from resnets.weights.options import Options
-from resnets.weights.outputs import answer, feature_map, features, is_softmax
-from resnets.weights.scan import FLOAT, Dimensions, Scan, is_ready, scan
+from resnets.weights.protobuf.outputs import answer, feature_map, features, is_softmax
+from resnets.weights.protobuf.scan import FLOAT, Dimensions, Scan, is_ready, scan
+from resnets.weights.protobuf.tensors import Placed, array
+from resnets.weights.protobuf.wire import Buffer, put
 from resnets.weights.source import Source
-from resnets.weights.tensors import Placed, array
-from resnets.weights.wire import Buffer, put
 
 if TYPE_CHECKING:  # what recognises a graph is imported when one is to be recognised
-    from resnets.weights.topology import Topology
+    from resnets.weights.nodes.topology import Topology
 
 GRAPH_KEY = "resnets.graph_sha256"  # metadata property: sha256 of the serialised graph, arrays included
 _GRAPH_FIELD = 7  # of onnx.proto's ModelProto
@@ -41,7 +41,7 @@ _CAFFE2 = ("conv1_w", "res_conv1_bn_riv", "res2_0_branch2a_w", "res5_2_branch2c_
 def write(model: Model, options: Options) -> bytes:
     """The whole file."""
     from resnets.graph import build
-    from resnets.weights import rewrite
+    from resnets.weights.protobuf import rewrite
 
     proto = build(model, opset=options.opset, outputs=options.outputs, names=options.names)
     graph = proto.graph.SerializeToString(deterministic=True)
@@ -112,7 +112,7 @@ def read_card(file: Source) -> Card | None:
 
 def with_card(file: Source, card: Card) -> bytes:
     """The same file with another card; the graph is not touched, but arrays in other files are put into it."""
-    from resnets.weights import rewrite
+    from resnets.weights.protobuf import rewrite
 
     read(file)
     buffer = file.whole()
@@ -124,7 +124,7 @@ def with_card(file: Source, card: Card) -> bytes:
 
 def _recognised(buffer: Buffer, found: Scan, places: dict[str, Placed], file: Source) -> Model:
     """The model of a graph whose names mean nothing."""
-    from resnets.weights.topology import topology
+    from resnets.weights.nodes.topology import topology
 
     architecture, keys, there = _network(topology(buffer, found, places, file.name), file.name)
     if sum(there.arrays[key].nbytes for key in keys.values()) > MAX_BYTES:  # a file may name one array many times
@@ -175,7 +175,7 @@ def _recipe(found: Scan) -> Recipe | None:
 
 def _added(found: Scan, answer: str | None, wanted: str, card: Card | None, source: str) -> bytes:
     """One more output of the graph, to be appended to the file."""
-    from resnets.weights import rewrite
+    from resnets.weights.protobuf import rewrite
 
     if card is not None and card.architecture is not None and wanted in found.values:
         return rewrite.output(wanted, _shape(wanted, card.architecture))
@@ -208,13 +208,13 @@ def _places(found: Scan, buffer: Buffer, file: Source) -> dict[str, Placed]:
     """Where the initializers lie. What files seldom need is imported when one does: so it is with rewriting them."""
     if not any(tensor.outside for tensor in found.tensors.values()):
         return {name: (buffer, tensor) for name, tensor in found.tensors.items()}
-    from resnets.weights.external import placed
+    from resnets.weights.protobuf.external import placed
 
     return placed(found, buffer, file)
 
 
 def _ready(buffer: Buffer, found: Scan, places: dict[str, Placed], source: str) -> bytes:
-    from resnets.weights import rewrite
+    from resnets.weights.protobuf import rewrite
 
     return rewrite.ready(buffer, found, places, source)
 

@@ -25,8 +25,7 @@ from resnets.weights.pytorch import archive, checkpoint
 from resnets.weights.pytorch.checkpoint import Checkpoint
 from resnets.weights.pytorch.pickled import ELEMENTS, Tensor
 from resnets.weights.pytorch.unpickle import Record
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 STATE = "state_dict"
 DEPTH = 16  # of modules and wrappers within each other

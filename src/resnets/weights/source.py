@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from resnets.weights.wire import DamagedError
-
 WINDOW = 1 << 18  # bytes read at a time where a reader asks for a few
 Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
+
+
+class DamagedError(Exception):
+    """The bytes contradict themselves; the message says how, to follow the file's name."""
 
 
 @dataclass(eq=False)

@@ -9,8 +9,7 @@ from resnets.network import array_shapes
 from resnets.weights.dialects.named import read_named, renamed
 from resnets.weights.dialects.table import Stored
 from resnets.weights.model import agree
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 TINY = replace(find("resnet18"), blocks=(1, 1, 1, 1), widths=(4, 6, 8, 10), stem_widths=(4,), classes=3)
 FILE = Source.of(b"", "folder/net.pth")

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from resnets.errors import ResNetsError
 from resnets.weights.mxnet.arrays import read_arrays
 from resnets.weights.mxnet.lists import stored, write_arrays
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 FLAGS = {"f4": 0, "f8": 1, "f2": 2, "u1": 3, "i4": 4, "i1": 5, "i8": 6, "b1": 7, "i2": 8, "u2": 9, "u4": 10, "u8": 11}

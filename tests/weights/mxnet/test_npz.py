@@ -9,8 +9,7 @@ from resnets.errors import ResNetsError
 from resnets.weights import params
 from resnets.weights.model import digest
 from resnets.weights.mxnet.arrays import read_arrays
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 HEAD = b"\x93NUMPY\x01\x00"
 

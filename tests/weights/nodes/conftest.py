@@ -17,7 +17,7 @@ from resnets.weights import files
 from resnets.weights.model import Model
 from resnets.weights.onnx import GRAPH_KEY, write
 from resnets.weights.options import Options
-from resnets.weights.rewrite import without_property
+from resnets.weights.protobuf.rewrite import without_property
 from resnets.weights.source import Source
 
 BOTTLENECK = replace(ARCHITECTURES["resnet50"], blocks=(1, 2), widths=(8, 12), stem_widths=(6,), classes=5)

@@ -4,9 +4,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from resnets.weights.nodes.read import Node, needed, nodes
-from resnets.weights.scan import Tensor, scan
-from resnets.weights.tensors import array
-from resnets.weights.wire import DamagedError, put
+from resnets.weights.protobuf.scan import Tensor, scan
+from resnets.weights.protobuf.tensors import array
+from resnets.weights.protobuf.wire import put
+from resnets.weights.source import DamagedError
 
 
 def read(*protos: onnx.NodeProto) -> list[Node]:

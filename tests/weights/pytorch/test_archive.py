@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from resnets.weights.pytorch import archive
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 FILES = {"a/data.pkl": b"first" * 9, "a/empty": b"", "a/data/0": bytes(range(256)) * 4}
 

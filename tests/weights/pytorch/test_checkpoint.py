@@ -12,8 +12,7 @@ import pytest
 from resnets.errors import ResNetsError
 from resnets.weights.pytorch import checkpoint
 from resnets.weights.pytorch.pickled import Tensor
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 torch = pytest.importorskip("torch")
 

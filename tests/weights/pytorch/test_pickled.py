@@ -3,8 +3,7 @@ import pytest
 from resnets.errors import ResNetsError
 from resnets.weights.pytorch import pickled
 from resnets.weights.pytorch.pickled import Storage, Tensor
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 # On torch's own list, and no plain array: refused by name.
 NO_ARRAYS = ("_qtensor", "_sparse_tensor", "_meta_tensor", "_nested", "_device_tensor", "_wrapper_subclass")

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from resnets.errors import ResNetsError
 from resnets.weights.pytorch.opcodes import CONSTANTS, KEEP, LOOK, REFUSED
 from resnets.weights.pytorch.unpickle import _STEPS, Global, Record, unpickle
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 
 class Anything:

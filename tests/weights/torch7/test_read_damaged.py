@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from resnets.errors import ResNetsError
-from resnets.weights.source import Source
+from resnets.weights.source import DamagedError, Source
 from resnets.weights.torch7 import read as reader
 from resnets.weights.torch7.objects import Storage, Table, Tensor, tensor
 from resnets.weights.torch7.outline import outline, what
 from resnets.weights.torch7.read import read
 from resnets.weights.torch7.write import write
-from resnets.weights.wire import DamagedError
 
 ROOT = Path(__file__).resolve().parents[3]
 MISC = ROOT / "tests" / "oracles" / "torch7" / "misc"

@@ -15,8 +15,7 @@ from resnets.weights.dialects.shapes import Shapes, adapted, mismatches
 from resnets.weights.dialects.table import FLOATS, Dialect, Stored
 from resnets.weights.dialects.torch import AKAMASTER, CANONICAL, COUNTER, TIMM, TORCHVISION, counters
 from resnets.weights.model import Model, verify
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 DIALECTS: dict[str, Dialect] = {  # in the order in which they are tried
     dialect.name: dialect for dialect in (TORCHVISION, TIMM, AKAMASTER, GLUONCV, CANONICAL)

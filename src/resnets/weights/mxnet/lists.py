@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from resnets.errors import plain, some
 from resnets.weights.model import absurd
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # what stands there in place of V0's number of dimensions

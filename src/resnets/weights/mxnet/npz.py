@@ -12,8 +12,7 @@ import numpy as np
 from resnets.weights.model import absurd
 from resnets.weights.mxnet.lists import DTYPES, MAX_ARRAYS, Stored
 from resnets.weights.pytorch import archive
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 _HEADER = re.compile(
     r"\{'descr': '([^']{1,20})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,19}, ?)*(?:\d{1,19})?)\),? *\}\s*"

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.weights import tensors
 from resnets.weights.model import absurd
 from resnets.weights.nodes.read import Node
-from resnets.weights.scan import Tensor
-from resnets.weights.wire import Buffer, DamagedError
+from resnets.weights.protobuf import tensors
+from resnets.weights.protobuf.scan import Tensor
+from resnets.weights.protobuf.wire import Buffer
+from resnets.weights.source import DamagedError
 
 SPARE = 64 << 20  # bytes that constants may take which do not lie in the file, besides twice its size
 _OPSET_1 = {"FLOAT": 1, "INT32": 6, "INT64": 7, "DOUBLE": 11}  # Cast's `to` before opset 6

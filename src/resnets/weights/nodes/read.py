@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from resnets.weights import wire
-from resnets.weights.scan import Scan, Tensor, tensor
-from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
+from resnets.weights.protobuf import wire
+from resnets.weights.protobuf.scan import Scan, Tensor, tensor
+from resnets.weights.protobuf.wire import BYTES, Buffer, Span, Value
+from resnets.weights.source import DamagedError
 
 Attribute = int | float | str | tuple[Any, ...] | Tensor | None  # None: of a kind that no network here needs
 # AttributeProto.AttributeType: the field that then holds the value

@@ -13,8 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 MAX_ENTRIES = 1 << 17
 MAX_UNPACKED = 16  # times the size of the file: weights hardly deflate

@@ -15,8 +15,7 @@ from resnets.weights.dialects.table import as_float32
 from resnets.weights.pytorch import archive, pickled
 from resnets.weights.pytorch.archive import Entry, Place
 from resnets.weights.pytorch.pickled import ELEMENTS, Storage, Tensor
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 MAGIC = 0x1950A86A20F9469CFC6C  # MAGIC_NUMBER of torch/serialization.py
 PROTOCOL = 1001

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from struct import unpack
 from typing import Any
 
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 MAX_LINE = 1 << 16  # bytes of a text that ends with its line
 MAX_DIGITS = 1000  # of a number that is written out

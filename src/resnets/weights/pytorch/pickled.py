@@ -12,8 +12,7 @@ from typing import Any
 from resnets.errors import ResNetsError, plain
 from resnets.weights.model import absurd
 from resnets.weights.pytorch.unpickle import Global, Record, paired, unpickle
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 # torch's name of an element type: (its class of storage, bytes, NumPy's name where it is a floating-point number)
 ELEMENTS = {

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from resnets.weights.pytorch.opcodes import CONSTANTS, KEEP, LOOK, REFUSED, Reader, text_of
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 MAX_OPCODES = 2_000_000  # three times those of 1,202 layers with an optimiser and an average: a few seconds of reading
 _SMALL = 1 << 60  # larger ones can be chosen so that all have one hash

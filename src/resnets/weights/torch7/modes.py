@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.weights.source import Source
+from resnets.weights.source import DamagedError, Source
 from resnets.weights.torch7.objects import Storage
-from resnets.weights.wire import DamagedError
 
 WINDOW = 1 << 16  # bytes at a time: what lies between two storages is seldom more
 _RAW = ("u1", "i1")  # bytes stand as they are even in ASCII

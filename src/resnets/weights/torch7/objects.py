@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.weights.source import Source
-from resnets.weights.wire import DamagedError
+from resnets.weights.source import DamagedError, Source
 
 # Element type of torch.XStorage and torch.XTensor in a file with 8-byte longs; the CUDA twins have the same bytes.
 ELEMENTS = {

@@ -11,10 +11,9 @@ from math import isnan, prod
 from typing import Any
 
 from resnets.errors import ResNetsError
-from resnets.weights.source import Source
+from resnets.weights.source import DamagedError, Source
 from resnets.weights.torch7.modes import Ascii, Binary
 from resnets.weights.torch7.objects import UNVERSIONED, Function, Object, Storage, Table, Tensor, elements_of
-from resnets.weights.wire import DamagedError
 
 NIL, NUMBER, TEXT, TABLE, TORCH, BOOLEAN, FUNCTION = range(7)  # File.lua: the codes of the types
 CODES = range(9)  # 7 and 8 are functions too, with an index: they can refer to themselves

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from resnets.weights.protobuf.wire import Buffer
 from resnets.weights.torch7.objects import UNVERSIONED, Function, Object, Storage, Table, Tensor, elements_of
 from resnets.weights.torch7.read import BOOLEAN, FUNCTION, HASHES, NIL, NUMBER, TABLE, TEXT, TORCH, VECTORS
-from resnets.weights.wire import Buffer
 
 EXACT = 2**53  # whole numbers up to here are doubles
 

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from resnets.errors import ResNetsError
 from resnets.network import INPUT, Step
-from resnets.weights import tensors
 from resnets.weights.nodes import ending, operators, shortcuts
 from resnets.weights.nodes.constants import Folder
 from resnets.weights.nodes.read import Node, needed, nodes
 from resnets.weights.nodes.walk import OddNodeError, Value, Walk
-from resnets.weights.outputs import answer
+from resnets.weights.protobuf import tensors
+from resnets.weights.protobuf.outputs import answer
+from resnets.weights.protobuf.scan import Scan
+from resnets.weights.protobuf.wire import Buffer
 from resnets.weights.recognise import OPERATIONS
-from resnets.weights.scan import Scan
-from resnets.weights.wire import Buffer
 
 OPERATORS: dict[str, Callable[[Walk, Node], None]] = {
     "Conv": operators.conv,

@@ -6,6 +6,8 @@ that the bytes claim, and the number of fields is bounded, so that a hostile fil
 
 from collections.abc import Iterator
 
+from resnets.weights.source import DamagedError
+
 Buffer = bytes | memoryview
 Span = tuple[int, int]
 Value = int | Span  # a number, or where the bytes lie
@@ -13,10 +15,6 @@ MAX_FIELDS = 2_000_000  # ten times those of 1,202 layers: about two seconds of 
 MAX_TEXT = 32 << 20  # bytes of one text
 MAX_TAG = 5  # bytes: a tag has 32 bits
 NUMBER, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
-
-
-class DamagedError(Exception):
-    """The bytes contradict themselves; the message says how, to follow the file's name."""
 
 
 class Reader:

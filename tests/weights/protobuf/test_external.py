@@ -10,9 +10,10 @@ import pytest
 
 from resnets.engines.onnxruntime import Session
 from resnets.errors import ResNetsError
-from resnets.weights import external, files
+from resnets.weights import files
 from resnets.weights.model import digest
-from resnets.weights.scan import scan
+from resnets.weights.protobuf import external
+from resnets.weights.protobuf.scan import scan
 from resnets.weights.source import Source
 
 DATA = "m.onnx.data"

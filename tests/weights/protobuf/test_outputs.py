@@ -3,8 +3,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from resnets.weights.outputs import answer, feature_map, features, is_softmax
-from resnets.weights.scan import Scan, scan
+from resnets.weights.protobuf.outputs import answer, feature_map, features, is_softmax
+from resnets.weights.protobuf.scan import Scan, scan
 
 
 def graph(*nodes: onnx.NodeProto, outputs: tuple[str, ...] = ("y",), axes: int = 2) -> Scan:

@@ -1,7 +1,8 @@
 import pytest
 
-from resnets.weights import wire
-from resnets.weights.wire import DamagedError, Reader, put
+from resnets.weights.protobuf import wire
+from resnets.weights.protobuf.wire import Reader, put
+from resnets.weights.source import DamagedError
 
 
 def read(data: bytes) -> list[tuple[int, int, wire.Value]]:

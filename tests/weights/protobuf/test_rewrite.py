@@ -5,10 +5,11 @@ import pytest
 from onnx import helper
 
 from resnets.errors import ResNetsError
-from resnets.weights import files, rewrite
-from resnets.weights.external import placed
-from resnets.weights.rewrite import identity, output, ready, without_property
-from resnets.weights.scan import is_ready, scan
+from resnets.weights import files
+from resnets.weights.protobuf import rewrite
+from resnets.weights.protobuf.external import placed
+from resnets.weights.protobuf.rewrite import identity, output, ready, without_property
+from resnets.weights.protobuf.scan import is_ready, scan
 from resnets.weights.source import Source
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from math import prod
 
 from resnets.errors import ResNetsError
-from resnets.weights import wire
 from resnets.weights.model import MAX_RANK, absurd
-from resnets.weights.wire import BYTES, Buffer, DamagedError, Span, Value
+from resnets.weights.protobuf import wire
+from resnets.weights.protobuf.wire import BYTES, Buffer, Span, Value
+from resnets.weights.source import DamagedError
 
 MAX_DEPTH = 16  # messages inside messages
 FLOAT = 1  # TensorProto.DataType

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.weights import wire
-from resnets.weights.scan import FLOAT, RAW, Tensor
-from resnets.weights.wire import Buffer, DamagedError
+from resnets.weights.protobuf import wire
+from resnets.weights.protobuf.scan import FLOAT, RAW, Tensor
+from resnets.weights.protobuf.wire import Buffer
+from resnets.weights.source import DamagedError
 
 # TensorProto.DataType: how raw_data holds one number
 TYPES = {FLOAT: "<f4", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}

@@ -19,7 +19,7 @@ from resnets.weights.fold import fold
 from resnets.weights.model import Model, digest
 from resnets.weights.onnx import GRAPH_KEY, write
 from resnets.weights.options import Options
-from resnets.weights.rewrite import without_property
+from resnets.weights.protobuf.rewrite import without_property
 from resnets.weights.source import Source
 
 GLUON = ("thin-resnet18-v1", "thin-resnet18-v2", "thin-resnet50-v1", "thin-resnet50-v2")

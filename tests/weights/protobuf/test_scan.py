@@ -8,11 +8,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from resnets.errors import ResNetsError
-from resnets.weights.outputs import answer, is_softmax
-from resnets.weights.rewrite import property
-from resnets.weights.scan import Outside, scan
-from resnets.weights.tensors import array
-from resnets.weights.wire import put
+from resnets.weights.protobuf.outputs import answer, is_softmax
+from resnets.weights.protobuf.rewrite import property
+from resnets.weights.protobuf.scan import Outside, scan
+from resnets.weights.protobuf.tensors import array
+from resnets.weights.protobuf.wire import put
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A scanned ONNX file goes in; the names of those of its values that people ask for come out."""
 
 from resnets.weights.model import EXTRA_OUTPUTS
-from resnets.weights.scan import Scan
+from resnets.weights.protobuf.scan import Scan
 
 SHAPING = ("Identity", "Flatten", "Reshape", "Squeeze", "Cast")  # what changes only the shape or type of a value
 MAX_PASSED = 16

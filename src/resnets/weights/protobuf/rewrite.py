@@ -7,10 +7,10 @@ appended to the file.
 from collections.abc import Callable, Iterable, Iterator
 
 from resnets.errors import ResNetsError
-from resnets.weights import wire
-from resnets.weights.scan import FLOAT, RAW, Dimensions, Scan, overridable
-from resnets.weights.tensors import Placed
-from resnets.weights.wire import BYTES, Buffer, Span
+from resnets.weights.protobuf import wire
+from resnets.weights.protobuf.scan import FLOAT, RAW, Dimensions, Scan, overridable
+from resnets.weights.protobuf.tensors import Placed
+from resnets.weights.protobuf.wire import BYTES, Buffer, Span
 
 MAX_BYTES = 2**31 - 1  # of a protobuf message
 _GRAPH, _NODE, _INITIALIZER, _INPUT, _ATTRIBUTE, _EXTERNAL_DATA, _LOCATION = 7, 1, 5, 11, 5, 13, 14  # onnx.proto's

@@ -11,10 +11,10 @@ import stat
 from math import prod
 
 from resnets.errors import ResNetsError
-from resnets.weights.scan import RAW, Outside, Scan, Tensor
+from resnets.weights.protobuf.scan import RAW, Outside, Scan, Tensor
+from resnets.weights.protobuf.tensors import SIZES, Placed
+from resnets.weights.protobuf.wire import Buffer
 from resnets.weights.source import Source
-from resnets.weights.tensors import SIZES, Placed
-from resnets.weights.wire import Buffer
 
 _COPY = "Copy the file again together with the model, or save the model as one file."
 _PLAIN = "Save the model as one file: onnx.save(onnx.load(path), new_path)."
