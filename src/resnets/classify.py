@@ -1,6 +1,5 @@
 """A model and images go in, predictions, features, logits come out. `Classifier.run` is the one batch loop there is."""
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -196,11 +195,8 @@ class Classifier:
     @property
     def sha256(self) -> str:
         """The digest of the model file, which is the identity of a model. Raises ResNetsError where it was replaced."""
-        digest = hashlib.sha256()
         with self._reopened() as source:
-            for chunk in source.chunks():
-                digest.update(chunk)
-        return digest.hexdigest()
+            return source.sha256()
 
     @contextmanager
     def _reopened(self) -> Iterator[Source]:

@@ -1,6 +1,5 @@
 """A model file or an architecture's name goes in; what `show` and `list` say about it comes out, as plain values."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,7 +65,8 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
         facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
         return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
     with files.opened(files.resolve(name_or_path)) as source:
-        facts = {"file": source.name, "bytes": source.size, **_digests(source)}
+        md5, sha256 = source.digests("md5", "sha256")  # MD5 is what the ONNX zoo's notebooks compare
+        facts: Facts = {"file": source.name, "bytes": source.size, "md5": md5, "sha256": sha256}
         outline = _outline(source)
         if outline:
             return {**facts, **outline}
@@ -91,10 +91,9 @@ def _outline(source: Source) -> Facts:
     from resnets.weights.torch7.read import read
 
     objects = read(source)
-    kind = what(objects)
-    if kind is None and root(objects, source.name) is not None:
+    if root(objects, source.name) is not None:
         return {}
-    return {"what": kind or "no network is in it", "outline": outline(objects)}
+    return {"what": what(objects) or "no network is in it", "outline": outline(objects)}
 
 
 def _model(source: Source, card: Card | None) -> Model | None:
@@ -106,14 +105,6 @@ def _model(source: Source, card: Card | None) -> Model | None:
         if foreign and files.format_of(source.path).module == "onnx":
             return None
         raise
-
-
-def _digests(source: Source) -> Facts:
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()  # MD5: what the ONNX zoo's notebooks compare
-    for chunk in source.chunks():
-        md5.update(chunk)
-        sha256.update(chunk)
-    return {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}
 
 
 def _graph(source: Source, card: Card | None) -> Facts:

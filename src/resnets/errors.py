@@ -36,9 +36,14 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def some(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and how many more there are."""
+    """The first names, each shortened, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(short(name) for name in names[:most]) + more
+
+
+def short(text: str, most: int = 200) -> str:
+    """At most so many characters of a text that a file has brought, and how many it has."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def plain(text: str) -> str:

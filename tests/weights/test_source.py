@@ -1,3 +1,4 @@
+import hashlib
 from io import FileIO
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def test_bytes_are_those_of_the_place(source):
     places = [(0, 4), (3, 0), (WINDOW - 2, 4), (2 * WINDOW, WINDOW + 17), (1, 2 * WINDOW), (len(DATA) - 1, 1), (7, 9)]
     for offset, count in places:
         assert source.at(offset, count) == DATA[offset : offset + count]
-    assert source.whole() == bytes(source.view()) == b"".join(source.chunks()) == DATA
+    assert source.whole() == b"".join(source.chunks()) == DATA
+    assert source.digests("md5", "sha256") == (hashlib.md5(DATA).hexdigest(), hashlib.sha256(DATA).hexdigest())
+    assert source.sha256() == hashlib.sha256(DATA).hexdigest()
 
 
 def test_arrays_have_memory_of_their_own_and_the_order_of_the_machine(source):

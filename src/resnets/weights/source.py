@@ -4,6 +4,7 @@ Readers see a model file through this alone: what they do not ask for is never r
 and no length that a file claims is allocated before it is known that the file has so many bytes.
 """
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,6 +85,18 @@ class Source:
         """All bytes, some at a time."""
         for offset in range(0, self.size, 1 << 20):
             yield self._read(offset, min(1 << 20, self.size - offset))
+
+    def digests(self, *kinds: str) -> tuple[str, ...]:
+        """Digests of all bytes by their names in hashlib, as hexadecimal, in one pass."""
+        found = [hashlib.new(kind, usedforsecurity=False) for kind in kinds]
+        for chunk in self.chunks():
+            for digest in found:
+                digest.update(chunk)
+        return tuple(digest.hexdigest() for digest in found)
+
+    def sha256(self) -> str:
+        """What a file is known by."""
+        return self.digests("sha256")[0]
 
     def check(self, offset: int, count: int) -> None:
         """Raises DamagedError unless the file has `count` bytes from `offset` on."""
