@@ -14,6 +14,7 @@ KEY = "resnets.card"  # of the ONNX metadata property and of the safetensors met
 FORMAT = 1
 MAX_NUMBER = 3e38  # about the largest number of 32-bit floats
 MAX_CHANNELS = 1 << 20
+SMALL = 32  # pixels of a CIFAR image
 CHOICES = {
     "resize": ("short", "square", "none"),
     "filter": ("pillow-bilinear", "pillow-bicubic", "torch7-bicubic", "opencv-bilinear"),
@@ -98,12 +99,13 @@ RECIPES: dict[str, Recipe] = {
 }  # fmt: skip
 
 
-def recipe_named(name: str) -> Recipe:
-    """The recipe of that name."""
+def recipe_named(name: str, architecture: Architecture | None = None) -> Recipe:
+    """The recipe of that name, in the size of the network: one with a stem for CIFAR takes 32 pixels."""
     if name not in RECIPES:
         hint = did_you_mean(name, RECIPES, f"Use one of {', '.join(RECIPES)}.")
         raise ResNetsError(f"No recipe is called {name!r}.", hint)
-    return RECIPES[name]
+    small = architecture is not None and architecture.cifar_stem
+    return replace(RECIPES[name], size=SMALL, crop=SMALL) if small else RECIPES[name]
 
 
 def name_of(recipe: Recipe) -> str | None:

@@ -231,7 +231,7 @@ NOT_FINITE = "The network's answer is not a finite number."
 
 def _completed(card: Card, recipe: str | Recipe | None, labels: str | Path | Sequence[Label] | None) -> Card:
     if isinstance(recipe, str):
-        recipe = recipe_named(recipe)
+        recipe = recipe_named(recipe, card.architecture)
     if isinstance(labels, str | Path):
         from resnets.labels import lists
 

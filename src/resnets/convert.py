@@ -1,6 +1,5 @@
 """A model file goes in, the same model in another format comes out, with the proof that it still computes the same."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from resnets.card import Card, Label, Recipe
+from resnets.card import Card, Label, Recipe, recipe_named
 from resnets.catalog import Architecture, summary
-from resnets.errors import ResNetsError, plain
-from resnets.files import write_whole
-from resnets.proof import TOLERANCE, Proof, prove
+from resnets.errors import ResNetsError, plain, utf8
+from resnets.files import place, write_whole
+from resnets.proof import Proof, prove
 from resnets.weights import files
 from resnets.weights.fold import foldable
 from resnets.weights.model import Model
@@ -47,7 +46,7 @@ def convert(
     *,
     fold: bool = False,
     labels: tuple[Label, ...] | None = None,
-    recipe: Recipe | None = None,
+    recipe: str | Recipe | None = None,
     architecture: Architecture | None = None,
     given: tuple[str, ...] = (),
     data: Path | None = None,
@@ -65,13 +64,15 @@ def convert(
     source = files.resolve(source)
     files.format_of(target)
     refuse_same(source, target)
+    place(target)  # before the work, not after it
     with files.opened(source) as file:
         read = files.read(file, architecture)
         card = amend(read.card, labels=labels, recipe=recipe, given=given)
         model = replace(read, card=replace(card, source=_origin(file, card)))
         written, content, lost = files.encode(model, target, options, fold=fold, force=force)
         copy = Source.of(content, str(target))
-        proof = prove(file, read, copy, _held(copy, written) if lost else written, data, quiet=quiet)
+        held = _held(copy, written) if lost else written
+        proof = prove(file, read, copy, held, given=architecture is not None, data=data, quiet=quiet)
     if proof.holds or force:
         write_whole(target, content)
     return Conversion(
@@ -95,10 +96,7 @@ def _origin(file: Source, card: Card) -> dict[str, Any]:
     """Where the model came from: what its card says, or the file it was read from."""
     if card.source.keys() & {"sha256", "url"} or files.read_card(file) is not None:
         return card.source
-    digest = hashlib.sha256()
-    for chunk in file.chunks():
-        digest.update(chunk)
-    return {"file": file.path.name, "sha256": digest.hexdigest(), **card.source}
+    return {"file": utf8(file.path.name), "sha256": file.sha256(), **card.source}
 
 
 def refuse_same(source: Path, target: Path) -> None:
@@ -111,7 +109,7 @@ def amend(
     card: Card,
     *,
     labels: tuple[Label, ...] | None = None,
-    recipe: Recipe | None = None,
+    recipe: str | Recipe | None = None,
     size: int | None = None,
     crop: int | None = None,
     temperature: float | None = None,
@@ -119,6 +117,7 @@ def amend(
     given: tuple[str, ...] = (),
 ) -> Card:
     """The card with those fields changed. `size` and `crop` change the recipe; `given` is recorded in its `source`."""
+    recipe = recipe_named(recipe, card.architecture) if isinstance(recipe, str) else recipe
     changes: dict[str, Any] = {"labels": labels, "recipe": recipe, "temperature": temperature, "licence": licence}
     pixels: dict[str, Any] = {name: value for name, value in (("size", size), ("crop", crop)) if value is not None}
     if pixels:
@@ -130,6 +129,7 @@ def amend(
         changes["recipe"] = replace(old, **pixels)
     if given:
         before = card.source.get("given", [])
+        given = tuple(utf8(flag) for flag in given)
         changes["source"] = {**card.source, "given": [*(before if isinstance(before, list) else [before]), *given]}
     return replace(card, **{name: value for name, value in changes.items() if value is not None})
 
@@ -144,11 +144,18 @@ def _rewrites(model: Model, written: Model) -> tuple[str, ...]:
 
 def _left_behind(card: Card, written: Card | None, target: Path) -> tuple[str, ...]:
     """What the card says beyond the network, where the target has no place for it."""
-    said = {"labels": card.labels, "recipe": card.recipe, "scores": card.scores, "licence": card.licence}
-    lost = [name for name, value in said.items() if value]
-    if written is not None or not lost:
+    if written is not None:
         return ()
-    return (f"{target.name} has no place for the card's {', '.join(lost)}: give them by flags when it is used",)
+    temperature = card.temperature if card.temperature != 1 else None
+    flags = [f"--{name}" for name, value in (("labels", card.labels), ("recipe", card.recipe)) if value]
+    others = {"temperature": temperature, "scores": card.scores, "licence": card.licence}
+    lost = [name for name, value in others.items() if value]
+    notes = []
+    if flags:
+        notes.append(f"{target.name} has no place for a card: it is used with {' and '.join(flags)}")
+    if lost:
+        notes.append(f"the card's {', '.join(lost)} stay{'s' * (len(lost) == 1)} behind")
+    return tuple(notes)
 
 
 def recard(model: str | Path, out: Path, **changes: Any) -> Card:
@@ -162,8 +169,10 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
         raise ResNetsError(
             "Nothing is to be changed.", "Give --labels, --recipe, --size, --crop, --temperature or --licence."
         )
+    place(out)
     with files.opened(source) as file:
-        card = amend(files.read(file).card, **changes)
+        before = files.read_card(file) or files.card_of(file)
+        card = amend(before, **changes)
         write_whole(out, files.with_card(file, card))
     return card
 
@@ -176,29 +185,39 @@ def report(done: Conversion, source: str, target: Path) -> tuple[dict[str, Any],
         **{name: figure if np.isfinite(figure) else None for name, figure in figures.items()},
         "top1_agreement": found.top1_agreement,
         "architecture": done.architecture,
-        "inputs": found.inputs,
+        "inputs": proof.noise + proof.pictures,
+        "holds": proof.holds,
         "own_graph": proof.own_graph,
-        "evidence": proof.evidence,
+        "evidence": _evidence(done),
         "tolerance": proof.tolerance,
-        "notes": list(done.notes),
+        "notes": [*proof.notes, *done.notes],
         "lost": list(done.lost),
         "written": done.written,
     }
     return value, "\n".join(map(plain, _lines(done, source, target)))
 
 
+def _evidence(done: Conversion) -> str:
+    """What was shown, and what not."""
+    proof = done.proof
+    if proof.own_graph:
+        return f"{'proved against' if done.holds else 'NOT EQUAL to'} {proof.evidence}"
+    trip = f"round trip: lost {', '.join(done.lost)}" if done.lost else "round trip equal"
+    return f"{trip}; {proof.evidence}"
+
+
 def _lines(done: Conversion, source: str, target: Path) -> Iterator[str]:
     proof, found = done.proof, done.proof.difference
     yield f"{target}: {done.architecture}, from {source}" if done.written else f"{target}: not written"
-    if done.lost:
-        yield f"round trip: lost {', '.join(done.lost)}"
-    elif proof.own_graph:
-        yield "round trip equal: the same architecture and arrays"
-    yield proof.evidence if done.holds else f"NOT EQUAL ({proof.evidence})"
-    agreement = f"top1_agreement {found.top1_agreement:.2%} on {found.inputs} images"
-    yield f"max_abs {found.max_abs:.2g}, max_rel {found.max_rel:.2g}, {agreement}"
+    if proof.own_graph:
+        lost = f"round trip: lost {', '.join(done.lost)}"
+        yield lost if done.lost else "round trip equal: the same architecture and arrays"
+    yield _evidence(done)
+    counts = [f"{n} {what}" for n, what in ((proof.noise, "of noise"), (proof.pictures, "photographs")) if n]
+    yield (
+        f"max_abs {found.max_abs:.2g}, max_rel {found.max_rel:.2g} of at most {proof.tolerance:.2g},"
+        f" top1_agreement {found.top1_agreement:.2%} on {' and '.join(counts)}"
+    )
     if not done.holds:
-        yield f"the difference is beyond {proof.tolerance:.2g} of the largest logit"
-    elif proof.tolerance > TOLERANCE:
-        yield f"allowed {proof.tolerance:.2g}: twice what this network loses when it is run in single precision"
-    yield from done.notes
+        yield "the difference is beyond what is allowed" + (": written all the same" if done.written else "")
+    yield from (*proof.notes, *done.notes)

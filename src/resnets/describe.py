@@ -11,7 +11,7 @@ from resnets.catalog import ARCHITECTURES, Architecture, list_models, summary, t
 from resnets.errors import ResNetsError, plain
 from resnets.network import INPUT, depth, layers
 from resnets.weights import files
-from resnets.weights.model import Model
+from resnets.weights.model import digest
 from resnets.weights.protobuf.scan import scan
 from resnets.weights.source import Source
 
@@ -72,11 +72,15 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
             return {**facts, **outline}
         card = files.read_card(source)
         facts |= {"card": json.loads(cards.to_json(card)) if card else None, **_graph(source, card)}
-        model = _model(source, card)
-    if model is None:
-        return facts
+        try:
+            model = files.read(source)
+        except ResNetsError as error:
+            if not _foreign(source, card):
+                raise
+            return facts | {"notes": [f"it cannot be converted: {error.problem}"]}
     if card is None:
-        facts |= {"notes": list(model.notes), **_ports(model.architecture, facts)}
+        facts |= {"notes": list(model.notes), "weights_sha256": digest(model.weights)}
+        facts |= {"fields": to_json(model.architecture), **_ports(model.architecture, facts)}
     side = card.recipe.crop if card and card.recipe else None
     facts |= {"architecture": summary(model.architecture), **network(model.architecture, side)}
     return {**facts, "layers": layer_table(model.architecture, facts["image"])} if with_layers else facts
@@ -96,15 +100,12 @@ def _outline(source: Source) -> Facts:
     return {"what": what(objects) or "no network is in it", "outline": outline(objects)}
 
 
-def _model(source: Source, card: Card | None) -> Model | None:
-    """None for an ONNX graph that is no network of ours, and runs as it is."""
-    foreign = card is None or card.architecture is None
-    try:
-        return files.read(source)
-    except ResNetsError:
-        if foreign and files.format_of(source.path).module == "onnx":
-            return None
-        raise
+def _foreign(source: Source, card: Card | None) -> bool:
+    """Is this an ONNX graph that is no network of ours? Raises ResNetsError where it does not run as it is."""
+    if files.format_of(source.path).module != "onnx" or (card is not None and card.architecture is not None):
+        return False
+    files.runnable(source)
+    return True
 
 
 def _graph(source: Source, card: Card | None) -> Facts:
@@ -195,6 +196,7 @@ def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
         yield direction, ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in shapes)
     if "opset" in facts:
         yield "graph", f"{facts['nodes']:,} nodes, opset {facts['opset']}, IR {facts['ir_version']}"
+    yield "weights_sha256", facts.get("weights_sha256", "")
     yield "md5", facts.get("md5", "")
     yield "sha256", facts.get("sha256", "")
     for name, value in facts.get("fields", {}).items():

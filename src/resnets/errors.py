@@ -46,6 +46,11 @@ def short(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
+def utf8(text: str) -> str:
+    """Text with bytes that are not UTF-8, as names of files may have them, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def plain(text: str) -> str:
     """Text without what a terminal would obey: names of files and what stands in them come from anywhere."""
     return "".join(

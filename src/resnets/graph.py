@@ -22,6 +22,7 @@ IR_VERSIONS = {
     23: 11, 24: 12, 25: 13, 26: 13,
 }  # fmt: skip
 NEWEST = max(IR_VERSIONS)
+DEFAULT_OPSET = 13  # runs nearly everywhere
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class _Names:
 
 
 def build(
-    model: Model, *, opset: int = 13, fold: bool = False, outputs: tuple[str, ...] = (), names: str | None = None
+    model: Model,
+    *,
+    opset: int = DEFAULT_OPSET,
+    fold: bool = False,
+    outputs: tuple[str, ...] = (),
+    names: str | None = None,
 ) -> ModelProto:
     """The network as ONNX, without a card: input `data` [batch, channels, height, width], output `logits`.
 

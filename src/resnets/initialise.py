@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.card import RECIPES, Card, Label
+from resnets.card import Card, Label, recipe_named
 from resnets.catalog import Architecture, find
 from resnets.network import Shape, Step, steps
 from resnets.weights.model import Arrays, Model
@@ -48,7 +48,6 @@ def create(name: str, *, classes: int | None = None, labels: tuple[Label, ...] |
     architecture = find(name)
     wanted = classes if classes is not None else len(labels) if labels else architecture.classes
     architecture = replace(architecture, classes=wanted)
-    recipe = RECIPES["resnets"]
     source: dict[str, Any] = {"created": name, "seed": seed, "initialisation": "He, fan-out"}
     scale = branch_scale(architecture)
     if scale != 1.0:
@@ -57,7 +56,7 @@ def create(name: str, *, classes: int | None = None, labels: tuple[Label, ...] |
         name=name,
         architecture=architecture,
         labels=labels,
-        recipe=replace(recipe, size=32, crop=32) if architecture.cifar_stem else recipe,
+        recipe=recipe_named("resnets", architecture),
         source=source,
     )
     return Model(architecture, initialise(architecture, seed), card)

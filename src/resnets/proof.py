@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.card import RECIPES, Recipe
+from resnets.card import Recipe, recipe_named
 from resnets.engines.table import Network, opener
 from resnets.errors import ResNetsError
 from resnets.parallel import cores
@@ -28,21 +28,23 @@ Logits = NDArray[Any]
 BATCH = 8  # images at a time
 MOST = 256  # images of a folder: a 152-layer network takes two seconds for each in float64
 IMAGENET, CIFAR = 224, 32  # pixels of a network whose card names no crop
+MAX_SIDE = 1024  # pixels of an image that networks are compared on: 60 MB a batch
 TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
 LIMIT = 1e-2  # and of any that may
+MOVEMENT = 0.02  # how large a difference may be beside what another image makes of a logit
 
 
 @dataclass(frozen=True)
 class Graph:
     """A network as its file has it: images [n, c, h, w] → [n, classes].
 
-    `output`: what it gives, `logits` or `probabilities`. `side`: the one size of image that it takes, in pixels, or
-    None. `single`: the same in single precision, where `run` computes in double.
+    `output`: what it gives, `logits` or `probabilities`. `size`: the one height and width that it takes, or None.
+    `single`: the same in single precision, where `run` computes in double.
     """
 
     run: Callable[[Batch], Logits]
     output: str = "logits"
-    side: int | None = None
+    size: tuple[int, int] | None = None
     single: Callable[[Batch], Logits] | None = None
 
 
@@ -50,28 +52,35 @@ class Graph:
 class Difference:
     """`max_abs`: the largest difference of a logit; `max_rel`: the same over the largest logit of the source.
 
-    Between probabilities where the source gives these. `top1_agreement` is a share from 0 to 1, `inputs` how many
-    images.
+    Between probabilities where the source gives these. `top1_agreement` is a share from 0 to 1. `spread`: how far the
+    logit of a class moves from one input to another, at most: large biases hide a wrong network from `max_rel`.
     """
 
     max_abs: float
     max_rel: float
     top1_agreement: float
-    inputs: int
+    spread: float
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What was compared (`evidence`; `own_graph`: is it the source's own?), how far apart it is, and may be."""
+    """What was compared (`evidence`; `own_graph`: was the source's own run?), how far apart it is, and may be.
+
+    `noise`, `pictures`: how many inputs of each. `notes`: what else is to be told about the comparison.
+    """
 
     own_graph: bool
     evidence: str
     difference: Difference
     tolerance: float
+    noise: int = 0
+    pictures: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
-        return self.difference.max_rel <= self.tolerance
+        found = self.difference
+        return found.max_rel <= self.tolerance and found.max_abs <= MOVEMENT * found.spread
 
 
 @dataclass(frozen=True)
@@ -93,25 +102,35 @@ class Inputs:
 
 
 def prove(
-    source: Source, read: Model, target: Source, written: Model, data: Path | None = None, *, quiet: bool = True
+    source: Source,
+    read: Model,
+    target: Source,
+    written: Model,
+    *,
+    given: bool = False,
+    data: Path | None = None,
+    quiet: bool = True,
 ) -> Proof:
-    """Run both files on the same images. `read`, `written`: the models that they hold. Not `quiet`: progress on stderr.
+    """Run both files on the same images. `read`, `written`: the models that they hold; `given`: by --architecture.
 
     More than TOLERANCE is allowed where the source, run by itself in single precision, is already farther than half of
-    that from double precision: twice what it loses there.
+    that from double precision: twice what it loses there. Not `quiet`: tells on stderr how far it is.
     """
-    own_graph, evidence = _evidence(source, read)
+    own_graph, evidence = _evidence(source, read, given)
     before = graph_of(source, read)
-
-    images = inputs(written, before.side, data)
+    images = inputs(written, before.size, data)
     with Progress("compare", 2 * len(images), quiet=quiet) as progress:
         references = answers(before, images, progress)
         found = compare(references, answers(graph_of(target, written), images, progress), before.output)
-    tolerance = TOLERANCE
+    tolerance, notes = TOLERANCE, []
     if found.max_rel > TOLERANCE and before.single is not None:
         alone = compare(references, answers(replace(before, run=before.single), images))
         tolerance = max(TOLERANCE, min(2 * alone.max_rel, LIMIT))
-    return Proof(own_graph, evidence, found, tolerance)
+        notes.append(f"{tolerance:.2g} is allowed: twice what this network loses when it is run in single precision")
+    if found.max_abs > MOVEMENT * found.spread:
+        notes.append(f"from one input to another a logit moves by {found.spread:.2g}, which is little beside max_abs")
+    noise = sum(shape[0] for shape in images.noise)
+    return Proof(own_graph, evidence, found, tolerance, noise, len(images.pictures), tuple(notes))
 
 
 def graph_of(source: Source, model: Model) -> Graph:
@@ -123,31 +142,39 @@ def graph_of(source: Source, model: Model) -> Graph:
 
         tree = t7.tree(source)
         window = CIFAR if model.architecture.cifar_stem else IMAGENET  # what its last pooling covers
-        return Graph(lambda x: run(tree, x), side=window, single=lambda x: run(tree, x, np.float32))
+        return Graph(lambda x: run(tree, x), size=(window, window), single=lambda x: run(tree, x, np.float32))
     found = files.runnable(source) if module == "onnx" else files.built(model)
     session = opener("onnxruntime")(found.model, cores())
     network = Network(session, found.answer, "logits", source.name)
-    fixed = session.shape[2] if module == "onnx" and len(session.shape) == 4 else None
-    side = fixed if isinstance(fixed, int) else None
-    return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output, side)
+    size = _size(session.shape) if module == "onnx" else None
+    return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output, size)
 
 
-def _evidence(source: Source, model: Model) -> tuple[bool, str]:
-    """Whether the source's own graph stands behind a comparison, and the sentence that says what was compared."""
+def _size(shape: tuple[Any, ...]) -> tuple[int, int] | None:
+    """Height and width that an ONNX model's input fixes; one that is free is taken like the other."""
+    if len(shape) != 4 or not any(isinstance(n, int) for n in shape[2:]):
+        return None
+    height, width = (n if isinstance(n, int) else None for n in shape[2:])
+    return height or width or 0, width or height or 0
+
+
+def _evidence(source: Source, model: Model, given: bool) -> tuple[bool, str]:
+    """Whether the source's own graph is run, and what was compared with what is written."""
     form = files.format_of(source.path)
     if form.module == "onnx":
-        return True, "proved against the source's own graph, run by ONNX Runtime as it stands"
+        return True, "the source's own graph, run by ONNX Runtime"
     if form.module == "t7":
-        return True, "proved against the source's own modules, run one by one in float64"
+        return True, "the source's own modules, run one by one in float64"
     if form.module == "params":
         from resnets.weights.mxnet import symbol
 
         checked = symbol.check(source, model)
         if checked is not None:
-            return True, checked
+            return False, checked
     card = files.read_card(source)
-    described = "described by its card" if card and card.architecture else "implied by names"
-    return False, f"round trip equal; network {described}"
+    if card and card.architecture:
+        return False, "network described by its card"
+    return False, f"network {'given by --architecture' if given else 'implied by names'}"
 
 
 def answers(graph: Graph, images: Inputs, progress: Progress | None = None) -> list[Logits]:
@@ -163,39 +190,57 @@ def answers(graph: Graph, images: Inputs, progress: Progress | None = None) -> l
 def compare(references: list[Logits], others: list[Logits], output: str = "logits") -> Difference:
     """How far apart the answers of two networks are. Infinity where one gives numbers that are none.
 
-    `output`: what the references are; beside probabilities the others' softmax is taken.
+    `output`: what the references are; beside probabilities the others' softmax is taken. Raises ResNetsError where the
+    two do not give as many numbers.
     """
     reference, other = np.concatenate(references), np.concatenate(others)
+    if reference.shape != other.shape:
+        raise ResNetsError(
+            f"The source gives {list(reference.shape)} numbers, and what was read from it {list(other.shape)}.",
+            "This is a network that resnets does not convert: use it as it is.",
+        )
     if output == "probabilities":
         other = softmax(other)
     with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity: said below
         largest, difference = float(np.abs(reference).max()), float(np.abs(reference - other).max())
-    agreement, count = float((reference.argmax(1) == other.argmax(1)).mean()), len(reference)
-    if not np.isfinite((largest, difference)).all():
-        return Difference(float("inf"), float("inf"), agreement, count)
-    return Difference(difference, difference / max(largest, float(np.finfo(np.float32).tiny)), agreement, count)
+        spread = float(np.ptp(reference, axis=0).max())
+    agreement = float((reference.argmax(1) == other.argmax(1)).mean())
+    if not np.isfinite((largest, difference, spread)).all():
+        return Difference(float("inf"), float("inf"), agreement, spread)
+    return Difference(difference, difference / max(largest, float(np.finfo(np.float32).tiny)), agreement, spread)
 
 
-def inputs(model: Model, side: int | None, data: Path | None = None) -> Inputs:
+def inputs(model: Model, size: tuple[int, int] | None, data: Path | None = None) -> Inputs:
     """What a proof is run on: noise, then the photographs of the package, or the images in `data`.
 
-    They are prepared by the card's recipe, else by torchvision's. `side`: the only size that the source takes.
+    They are prepared by the card's recipe, else by torchvision's. `size`: the only one that the source takes. Raises
+    ResNetsError for one that no images are compared at.
     """
-    recipe = _recipe(model, side)
+    if size is not None and max(size) > MAX_SIDE:
+        raise ResNetsError(
+            f"The source takes images of {size[0]:,} x {size[1]:,} pixels alone, too many to compare two networks on.",
+            f"Export it for a size of at most {MAX_SIDE}.",
+        )
+    recipe = _recipe(model, size)
     channels, crop = model.architecture.input_channels, recipe.crop
-    noise = ((3, channels, crop, crop), *(((1, channels, crop, crop + crop // 4),) if side is None else ()))
-    if channels == len(recipe.mean) == 3:
+    square = size is None or size[0] == size[1]
+    height, width = size or (crop, crop)
+    noise = ((3, channels, height, width), *(((1, channels, crop, crop + crop // 4),) if size is None else ()))
+    if channels == len(recipe.mean) == 3 and square:
         return Inputs(recipe, noise, tuple(_photographs() if data is None else _images(data)))
     if data is not None:
-        raise ResNetsError(f"The network takes {channels} channels, and images have 3.", "Leave --data out.")
+        raise ResNetsError(
+            f"The network takes {channels} channels of {height} x {width} pixels, and the recipe makes"
+            f" {len(recipe.mean)} channels of {crop} x {crop}.",
+            "Leave --data out: noise is compared all the same.",
+        )
     return Inputs(recipe, noise, ())
 
 
-def _recipe(model: Model, side: int | None) -> Recipe:
-    recipe, cifar = model.card.recipe, model.architecture.cifar_stem
-    if recipe is None:
-        recipe = replace(RECIPES["torchvision"], size=CIFAR, crop=CIFAR) if cifar else RECIPES["torchvision"]
-    return recipe if side in (None, recipe.crop) else replace(recipe, crop=side, size=max(recipe.size, side))
+def _recipe(model: Model, size: tuple[int, int] | None) -> Recipe:
+    recipe = model.card.recipe or recipe_named("torchvision", model.architecture)
+    crop = size[0] if size else min(recipe.crop, MAX_SIDE)
+    return recipe if crop == recipe.crop else replace(recipe, crop=crop, size=max(min(recipe.size, MAX_SIDE), crop))
 
 
 def _photographs() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.weights import files
 from resnets.weights import onnx as onnx_format
@@ -117,7 +118,7 @@ def test_truncation_is_noticed(path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 102583340\n", "a git-lfs pointer"),
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
         (b"\x80\x02}q\x00.", "a pickle"),
-        (b"\x1f\x8b\x08" + bytes(40), "a gzip archive"),
+        (b"\x1f\x8b\x08" + bytes(40), "a packed archive"),
         (b"", "0 bytes"),
         (bytes(1000), "truncated"),
         (os.urandom(4000), "truncated"),
@@ -136,7 +137,7 @@ def test_a_file_of_the_other_format_is_refused(model, tmp_path):
     for suffix, other in (SUFFIXES, SUFFIXES[::-1]):
         save(model, tmp_path / f"m{suffix}")
         (tmp_path / f"m{suffix}").rename(tmp_path / f"n{other}")
-        with pytest.raises(ResNetsError, match="truncated, damaged"):
+        with pytest.raises(ResNetsError, match=f"is an? .*Rename it to end in {suffix}"):
             load(tmp_path / f"n{other}")
 
 
@@ -219,3 +220,53 @@ def test_a_file_that_outgrows_its_limit_leaves_nothing(tmp_path):
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def any_model(random_model) -> Model:
+    """A small network that every format can say."""
+    kind: Model = random_model(replace(find("resnet18"), blocks=(1, 1), widths=(8, 16), stem_widths=(8,), classes=3))
+    return kind
+
+
+def test_a_good_file_under_the_wrong_suffix_is_called_what_it_is(any_model, tmp_path):
+    model = any_model
+    for suffix in files.FORMATS:
+        files.save(model, tmp_path / f"m{suffix}")
+        data = (tmp_path / f"m{suffix}").read_bytes()
+        for other in files.FORMATS:
+            wrong = tmp_path / f"wrong{other}"
+            wrong.write_bytes(data)
+            if files.FORMATS[other] == files.FORMATS[suffix]:
+                assert digest(load(wrong).weights) == digest(model.weights)
+                continue
+            with pytest.raises(ResNetsError, match=r"Rename it to end in \.|is truncated, damaged|no array of NumPy"):
+                load(wrong)
+    for content, what in ((b"\xff\xd8\xff\xe0 JPEG", "an image"), (b'{"message": "Not Found"}', "a JSON text")):
+        (tmp_path / "m.t7").write_bytes(content)
+        with pytest.raises(ResNetsError, match=what):
+            load(tmp_path / "m.t7")
+
+
+def test_a_checkpoint_may_be_called_as_torchs_examples_call_it(model, tmp_path):
+    files.save(model, tmp_path / "m.pth")
+    (tmp_path / "m.pth").rename(tmp_path / "checkpoint.pth.tar")
+    assert digest(load(tmp_path / "checkpoint.pth.tar").weights) == digest(model.weights)
+
+
+def test_names_of_files_may_be_any_bytes(model, tmp_path):
+    path = tmp_path / "bad\udcff.t7"
+    files.save(model, path)
+    back = load(path)
+    assert back.card.name == "bad\\udcff"
+    files.save(back, tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".t7", ".params", ".onnx"])
+def test_damage_names_the_file_wherever_it_is_met(any_model, tmp_path, suffix):
+    path = tmp_path / f"m{suffix}"
+    files.save(any_model, path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    for reads in (load, read_card if files.FORMATS[suffix].card else load, runnable):
+        with pytest.raises(ResNetsError, match=path.name):
+            reads(path)

@@ -11,14 +11,14 @@ from resnets.cli.results import JSON, RECIPES, show
 from resnets.errors import plain
 
 if TYPE_CHECKING:
-    from resnets.card import Label, Recipe
+    from resnets.card import Label
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 LABELS = click.option(
     "--labels", "labels_from", metavar="LIST|FILE", help="A shipped list's name, or a file of labels."
 )
 RECIPE = click.option("--recipe", "recipe_name", metavar="NAME", help=f"How pixels are prepared: {RECIPES}.")
-OPSET = click.option("--opset", type=int, default=13, show_default=True, help="Of an .onnx file, 7 to 26.")
+OPSET = click.option("--opset", type=int, help="Of an .onnx file, 7 to 26.  [default: 13]")
 
 
 def _labels(name_or_path: str | None) -> tuple[Label, ...] | None:
@@ -27,14 +27,6 @@ def _labels(name_or_path: str | None) -> tuple[Label, ...] | None:
     from resnets.labels import lists
 
     return lists.read(name_or_path)
-
-
-def _recipe(name: str | None) -> Recipe | None:
-    if name is None:
-        return None
-    from resnets.card import recipe_named
-
-    return recipe_named(name)
 
 
 def _given(**flags: Any) -> tuple[str, ...]:
@@ -49,9 +41,9 @@ def _given(**flags: Any) -> tuple[str, ...]:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @OPSET
 def create_command(
-    architecture: str, out: Path, classes: int | None, labels_from: str | None, seed: int, opset: int
+    architecture: str, out: Path, classes: int | None, labels_from: str | None, seed: int, opset: int | None
 ) -> None:
-    """Write a freshly initialised model of ARCHITECTURE to OUT (.onnx or .safetensors).
+    """Write a freshly initialised model of ARCHITECTURE to OUT, in the format of its suffix.
 
     \b
     resnets create resnet50 fresh.onnx --labels imagenet-1k
@@ -92,7 +84,7 @@ def create_command(
 def convert_command(
     source: str,
     target: Path,
-    opset: int,
+    opset: int | None,
     fold: bool,
     outputs: str,
     names: str | None,
@@ -106,7 +98,8 @@ def convert_command(
 ) -> int:
     """Write the model IN in the format of OUT's suffix, and prove that it still computes the same.
 
-    IN and OUT are .onnx, .safetensors, PyTorch's .pth (.pt, .th), Torch7's .t7 or MXNet's .params files.
+    IN and OUT are .onnx, .safetensors, PyTorch's .pth (.pt, .th), Torch7's .t7 or MXNet's .params files. An OUT that
+    exists is replaced.
 
     \b
     resnets convert best.safetensors best.onnx --opset 17 --fold
@@ -122,7 +115,7 @@ def convert_command(
         Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip()), names),
         fold=fold,
         labels=_labels(labels_from),
-        recipe=_recipe(recipe_name),
+        recipe=recipe_name,
         architecture=find(architecture) if architecture else None,
         given=_given(labels=labels_from, recipe=recipe_name, architecture=architecture),
         data=data,
@@ -204,7 +197,7 @@ def set_command(
         model,
         out,
         labels=_labels(labels_from),
-        recipe=_recipe(recipe_name),
+        recipe=recipe_name,
         given=_given(labels=labels_from, recipe=recipe_name, size=size, crop=crop),
         **changes,
     )

@@ -1,7 +1,6 @@
 """A name or a path goes in, a Model comes out, and back: every model file comes in and goes out through here."""
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,13 @@ import numpy as np
 from resnets import catalog
 from resnets.card import Card
 from resnets.catalog import Architecture
-from resnets.errors import ResNetsError, did_you_mean
+from resnets.errors import ResNetsError, did_you_mean, utf8
 from resnets.files import write_whole
 from resnets.network import same
 from resnets.weights.fold import fold as folded
 from resnets.weights.model import Model, Runnable, digest, fit
 from resnets.weights.options import Options
+from resnets.weights.sniff import refuse_other
 from resnets.weights.source import DamagedError, Source, Stamp
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
@@ -74,26 +74,33 @@ def read(source: Source, given: Architecture | None = None) -> Model:
 
     Raises ResNetsError for what is damaged, no model, or another network than the one given.
     """
-    try:
+    with _told(source):
         found: Model = format_of(source.path).room.read(source, given)
+        return replace(found, card=replace(found.card, name=utf8(found.card.name), source=_readable(found.card.source)))
+
+
+def _readable(source: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of its origin, with names of files that JSON can hold."""
+    return {name: utf8(value) if isinstance(value, str) else value for name, value in source.items()}
+
+
+@contextmanager
+def _told(source: Source) -> Iterator[None]:
+    """What a reader says of bytes that contradict themselves becomes an error that names the file."""
+    try:
+        yield
     except DamagedError as error:
-        raise damaged(source, error) from error
-    return found
-
-
-def damaged(source: Source, error: DamagedError) -> ResNetsError:
-    """What a reader says of bytes that contradict themselves, for people."""
-    what = format_of(source.path).what
-    return ResNetsError(
-        f"{source.name} is truncated, damaged, or no {what} file: {error}.", "Copy or download the file again."
-    )
+        what = format_of(source.path).what
+        raise ResNetsError(
+            f"{source.name} is truncated, damaged, or no {what} file: {error}.", "Copy or download the file again."
+        ) from error
 
 
 def save(
     model: Model,
     path: str | Path,
     *,
-    opset: int = 13,
+    opset: int | None = None,
     fold: bool = False,
     outputs: tuple[str, ...] = (),
     names: str | None = None,
@@ -121,10 +128,9 @@ def encode(
         raise ResNetsError(
             f"A {path.suffix} file has no names called {options.names!r}.", f"Use --names {' or '.join(form.names)}."
         )
-    if options.outputs and form.module != "onnx":
-        raise ResNetsError(
-            f"A {path.suffix} file cannot have more outputs than the logits.", "Write a .onnx file instead."
-        )
+    if (options.outputs or options.opset) and form.module != "onnx":
+        what = "outputs besides the logits" if options.outputs else "opset"
+        raise ResNetsError(f"A {path.suffix} file has no {what}.", "Leave that out, or write an .onnx file.")
     model = sealed(folded(model) if fold else model)
     data: bytes = form.room.write(model, replace(options, force=force))
     try:
@@ -162,10 +168,11 @@ def runnable(source: Source, outputs: tuple[str, ...] = ()) -> Runnable:
     An .onnx file is given as it is, checked but without importing the onnx package; for others the graph is built.
     """
     form = format_of(source.path)
-    if form.module == "onnx":
+    if form.module != "onnx":
+        return built(sealed(read(source)), outputs)
+    with _told(source):
         found: Runnable = form.room.runnable(source, outputs)
         return found
-    return built(sealed(read(source)), outputs)
 
 
 def built(model: Model, outputs: tuple[str, ...] = ()) -> Runnable:
@@ -178,8 +185,18 @@ def built(model: Model, outputs: tuple[str, ...] = ()) -> Runnable:
 def read_card(source: Source) -> Card | None:
     """The card of a file, or None where it has none, without reading its arrays."""
     form = format_of(source.path)
-    found: Card | None = form.room.read_card(source) if form.card else None
-    return found
+    with _told(source):
+        found: Card | None = form.room.read_card(source) if form.card else None
+        return found
+
+
+def card_of(source: Source) -> Card:
+    """The card of a file; where it has none, what its network and its name give."""
+    card = read_card(source)
+    if card is None:
+        foreign = format_of(source.path).module == "onnx"
+        card = runnable(source).card if foreign else read(source).card
+    return replace(card, name=utf8(card.name))
 
 
 def with_card(source: Source, card: Card) -> bytes:
@@ -189,8 +206,9 @@ def with_card(source: Source, card: Card) -> bytes:
         raise ResNetsError(
             f"A {form.what} file has no place for a card.", "Convert it to .onnx, .safetensors or .pth first."
         )
-    found: bytes = form.room.with_card(source, card)
-    return found
+    with _told(source):
+        found: bytes = form.room.with_card(source, card)
+        return found
 
 
 def bundled() -> dict[str, Path]:
@@ -235,13 +253,11 @@ def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
 
 
 def format_of(path: Path) -> Format:
-    """How files of that suffix are read and written."""
-    suffix = path.suffix.lower()
+    """How files of that suffix are read and written. `.pth.tar`, as PyTorch's examples call a checkpoint, is `.pth`."""
+    suffix = ".pth" if path.name.lower().endswith(".pth.tar") else path.suffix.lower()
     if suffix not in FORMATS:
-        raise ResNetsError(
-            f"{path} has the suffix {suffix or '(none)'}, which is not a format of models that resnets knows.",
-            f"Use {' or '.join(FORMATS)}.",
-        )
+        what = f"the suffix {suffix}, which is not a format of models that resnets knows" if suffix else "no suffix"
+        raise ResNetsError(f"{path} has {what}.", f"Use {', '.join(FORMATS)}.")
     return FORMATS[suffix]
 
 
@@ -266,24 +282,5 @@ def opened(path: Path) -> Iterator[Source]:
             )
         stamp: Stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
         source = Source(str(path), found.st_size, file, stamp)
-        _sniff(source.at(0, min(512, source.size)), path, form)
+        refuse_other(source.at(0, min(512, source.size)), path, form.module)
         yield source
-
-
-_RENAME = "Rename it to end in .pth if PyTorch has written it."
-_OTHER = (  # what a file begins with, what that is, what to do, and the formats that may begin so
-    (rb"version https://git-lfs", "a git-lfs pointer, not the model", "Fetch the model with `git lfs pull`.", ()),
-    (rb"\s*<(!doctype|html|\?xml)", "a web page", "Download the file itself, not the page about it.", ()),
-    (rb"PK\x03\x04", "a zip archive, as torch.save writes it", _RENAME, ("pth", "params")),
-    (rb"\x80[\x02-\x05]", "a pickle", _RENAME, ("pth",)),
-    (rb"\x1f\x8b\x08", "a gzip archive", "Unpack it first.", ()),
-)
-
-
-def _sniff(head: bytes, path: Path, form: Format) -> None:
-    """Raises ResNetsError where a file's beginning shows that it is something else than its suffix says."""
-    if head[8:9] == b"{":  # a .safetensors header; the length before it may look like anything
-        return
-    for pattern, what, remedy, natural in _OTHER:
-        if form.module not in natural and re.match(pattern, head, re.IGNORECASE):
-            raise ResNetsError(f"{path} is {what}.", remedy)

@@ -40,10 +40,10 @@ _CAFFE2 = ("conv1_w", "res_conv1_bn_riv", "res2_0_branch2a_w", "res5_2_branch2c_
 
 def write(model: Model, options: Options) -> bytes:
     """The whole file."""
-    from resnets.graph import build
+    from resnets.graph import DEFAULT_OPSET, build
     from resnets.weights.protobuf import rewrite
 
-    proto = build(model, opset=options.opset, outputs=options.outputs, names=options.names)
+    proto = build(model, opset=options.opset or DEFAULT_OPSET, outputs=options.outputs, names=options.names)
     graph = proto.graph.SerializeToString(deterministic=True)
     proto.ClearField("graph")
     sha = rewrite.property(GRAPH_KEY, hashlib.sha256(graph).hexdigest())

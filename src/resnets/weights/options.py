@@ -7,10 +7,11 @@ from dataclasses import dataclass
 class Options:
     """`opset` and `outputs` (`features`, `feature_map`) concern .onnx; `names` is the dialect of names.
 
-    None is the format's own: canonical names where it has a card. `force`: names may imply another network.
+    None is the default; of `names`, the format's own: canonical names where it has a card. `force`: names may imply
+    another network.
     """
 
-    opset: int = 13
+    opset: int | None = None
     outputs: tuple[str, ...] = ()
     names: str | None = None
     force: bool = False
