@@ -112,3 +112,24 @@ def test_help_names_the_recipes_and_is_not_cut_off(capsys):
         assert f"How pixels are prepared: {RECIPES}." in text
     assert run(["card", "--help"]) == 0
     assert "..." not in capsys.readouterr().out.replace("ARGS]...", "")
+
+
+def test_a_result_is_never_written_over_what_is_read_or_written(tiny_model, photos, tmp_path, capsys):
+    model, photo = tmp_path / "m.onnx", tmp_path / "cat.jpg"
+    model.write_bytes(tiny_model.read_bytes())
+    photo.write_bytes(photos["cat"].read_bytes())
+    (tmp_path / "link.json").symlink_to(model)
+    before = {path: path.read_bytes() for path in (model, photo)}
+    for command in (
+        ["convert", model, tmp_path / "out.onnx", "--json", model],
+        ["convert", model, tmp_path / "out.onnx", "--json", tmp_path / "link.json"],
+        ["convert", model, tmp_path / "out.onnx", "--json", tmp_path / "out.onnx"],
+        ["show", model, "--json", model],
+        ["evaluate", tmp_path, "-m", model, "--json", model],
+        ["classify", photo, "-m", model, "-o", photo],
+        ["classify", photo, "-m", model, "-o", model],
+    ):
+        assert run([str(word) for word in command]) == 2, command
+        assert "would be written over" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (tmp_path / "out.onnx").exists()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnets.cli.results import JSON, RECIPES, show
+from resnets.cli.results import JSON, RECIPES, apart, show
 from resnets.errors import plain
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def convert_command(
     from resnets.convert import convert, report
     from resnets.weights.options import Options
 
+    apart(json_to, source, target)
     done = convert(
         source,
         target,
@@ -153,6 +154,7 @@ def show_command(model: str, layers: bool, json_to: str | None) -> None:
     """
     from resnets.describe import describe, page
 
+    apart(json_to, model)
     facts = describe(model, with_layers=layers)
     show(facts, page(facts), json_to)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from resnets.cli.results import JSON, RECIPES
+from resnets.cli.results import JSON, RECIPES, apart
 from resnets.errors import ResNetsError, plain
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -61,6 +61,7 @@ def classify_command(
     from resnets.cli.formats import FORMATS, HEADERS, below, encoded, stdout_has_colour
 
     form = form or _form_of(output)
+    apart(output, options["model"], *images)
     classifier, crops = _classifier(options), _crops(options)
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
     colour = output == "-" and stdout_has_colour()
@@ -221,6 +222,7 @@ def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: An
     from resnets.evaluate import Tally
     from resnets.progress import Progress
 
+    apart(json_to, options["model"])
     classifier, crops = _classifier(options), _crops(options)
     split, targets, missing = measure.labelled(data, classifier.card, quiet)
     tally = Tally()

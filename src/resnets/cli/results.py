@@ -1,6 +1,7 @@
 """A verb's result goes in; text for people, or JSON where `--json` says, comes out."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,19 @@ def _placed(_: click.Context, __: click.Parameter, target: str | None) -> str | 
 
         place(Path(target))
     return target
+
+
+def apart(written: str | None, *read: object) -> None:
+    """Raises ResNetsError where a result would be written over a file that the command reads, or writes too."""
+    if written is None or written == "-":
+        return
+    for path in (str(name) for name in read if name is not None):
+        if os.path.realpath(path) == os.path.realpath(written) or (
+            os.path.exists(path) and os.path.exists(written) and os.path.samefile(path, written)
+        ):
+            from resnets.errors import ResNetsError
+
+            raise ResNetsError(f"The result would be written over {path}.", "Give it another name.")
 
 
 # card.RECIPES, which is not imported to print a help text.
