@@ -13,6 +13,7 @@ from resnets.network import INPUT, depth, layers
 from resnets.weights import files
 from resnets.weights.model import digest
 from resnets.weights.protobuf.scan import scan
+from resnets.weights.protobuf.wire import Pages
 from resnets.weights.source import Source
 
 Facts = dict[str, Any]
@@ -111,7 +112,7 @@ def _foreign(source: Source, card: Card | None) -> bool:
 def _graph(source: Source, card: Card | None) -> Facts:
     """Inputs and outputs with their shapes, and of an .onnx file its opset, IR version and nodes."""
     if files.format_of(source.path).module == "onnx":
-        found = scan(source.view(), source.name)
+        found = scan(Pages(source), source.name)
         inputs = {name: list(shape) for name, shape in found.inputs.items() if name not in found.tensors}
         outputs = {name: list(shape) for name, shape in found.outputs.items()}
         return {

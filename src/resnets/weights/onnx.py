@@ -5,34 +5,26 @@ Card and digest stand before the graph, so that a file that was cut anywhere lac
 
 import hashlib
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
 from resnets import card as cards
 from resnets.card import RECIPES, Card, Recipe
-from resnets.catalog import Architecture, named
+from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
-from resnets.network import array_shapes, same
-from resnets.weights.model import Arrays, Model, Runnable, agree, checked, fit, verify
+from resnets.weights.model import Arrays, Model, Runnable, agree, verify
 from resnets.weights.options import Options
-from resnets.weights.protobuf.outputs import answer, feature_map, features, is_softmax
-from resnets.weights.protobuf.scan import FLOAT, Dimensions, Scan, is_ready, scan
+from resnets.weights.protobuf.outputs import answer, is_softmax, more
+from resnets.weights.protobuf.scan import FLOAT, Dimensions, Scan, is_ready, overridable, scan
 from resnets.weights.protobuf.tensors import Placed, array
-from resnets.weights.protobuf.wire import Buffer, put
+from resnets.weights.protobuf.wire import Buffer, Pages, put
 from resnets.weights.source import Source
-
-if TYPE_CHECKING:  # what recognises a graph is imported when one is to be recognised
-    from resnets.weights.nodes.topology import Topology
 
 GRAPH_KEY = "resnets.graph_sha256"  # metadata property: sha256 of the serialised graph, arrays included
 _GRAPH_FIELD = 7  # of onnx.proto's ModelProto
 LARGE = 64 << 20
-MAX_BYTES = 2**31 - 1  # of all arrays: what protobuf could hold
+CHUNK = 1 << 20  # bytes of a graph that are digested at a time
 # Arrays of the ResNet-50 of Caffe2's model zoo, which the ONNX zoo has as resnet50-caffe2: no other network of the zoo
 # has all of them.
 _CAFFE2 = ("conv1_w", "res_conv1_bn_riv", "res2_0_branch2a_w", "res5_2_branch2c_bn_s", "pred_w")
@@ -52,22 +44,18 @@ def write(model: Model, options: Options) -> bytes:
 
 
 def read(file: Source, given: Architecture | None = None) -> Model:
-    """The model, its arrays copied: of a file of ours by their names, of any other by the graph's topology.
+    """The model that the graph is, its arrays in memory of their own. It gives logits, whatever stood behind them.
 
     Raises ResNetsError for a graph that is no residual network, or another one than `given` or the card says.
     """
-    buffer, source = file.view(), file.name
-    found = scan(buffer, source)
-    places = _places(found, buffer, file)
-    card = _card(found)
-    if GRAPH_KEY in found.metadata and card is not None and card.architecture is not None and _canonical(card, found):
-        arrays = {name: np.array(values) for name, values in _arrays(places).items()}
-        model = checked(card, arrays, source)
-    else:
-        model = _recognised(buffer, found, places, file)
-    if card is not None:
-        _check_graph(buffer, found, source)
-    agree(given, model.architecture, source)
+    from resnets.weights.nodes.recover import recovered
+
+    buffer = Pages(file)
+    found = scan(buffer, file.name)
+    if cards.KEY in found.metadata:
+        _check_graph(buffer, found, file.name)
+    model = recovered(buffer, found, _places(found, buffer, file), _card(found), _recipe(found), file)
+    agree(given, model.architecture, file.name)
     return model
 
 
@@ -78,7 +66,7 @@ def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
     """
     source = file.name
     if file.size > LARGE:
-        scan(file.view(), source)  # gigabytes of something else are not read in to be refused
+        scan(Pages(file), source)  # gigabytes of something else are not read in to be refused
     buffer = file.whole()
     found = scan(buffer, source)
     places = _places(found, buffer, file)
@@ -89,7 +77,8 @@ def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
         else:
             verify(card, _arrays(places), source)
     name = answer(found)
-    added = [_added(found, name, wanted, card, source) for wanted in outputs if wanted not in found.outputs]
+    architecture = card.architecture if card else None
+    added = [more(found, name, wanted, architecture, source) for wanted in outputs if wanted not in found.outputs]
     softmax = is_softmax(found, name)
     if softmax and card is not None and card.output == "logits":
         raise ResNetsError(
@@ -99,72 +88,78 @@ def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
     model = buffer if is_ready(found) else _ready(buffer, found, places, source)
     if added:  # without additions the file itself: joining would copy it
         model = b"".join((model, *added))
-    if card is None:
-        output = "probabilities" if softmax else "logits"
-        card = Card(file.path.stem, None, recipe=_recipe(found), output=output)
-    return Runnable(card, model, name)
+    return Runnable(card or _bare_card(found, name, file), model, name)
 
 
 def read_card(file: Source) -> Card | None:
     """The card alone; None where the file has none."""
-    return _card(scan(file.view(), file.name))
+    return _card(scan(Pages(file), file.name))
 
 
 def with_card(file: Source, card: Card) -> bytes:
-    """The same file with another card; the graph is not touched, but arrays in other files are put into it."""
+    """The same file with another card; the graph is not touched, but arrays in other files are put into it.
+
+    The card's `output` becomes what the graph gives. With an architecture the graph must be that network; without one
+    any classifier is taken. Raises ResNetsError unless the file, so written, can be opened again.
+    """
     from resnets.weights.protobuf import rewrite
 
-    read(file)
     buffer = file.whole()
     found = scan(buffer, file.name)
-    if any(tensor.outside for tensor in found.tensors.values()):
+    name = answer(found)
+    card = replace(card, output=_output(found, name))
+    _check_labels(card, found, name, file.name)
+    if _scattered(found):
         buffer = rewrite.ready(buffer, found, _places(found, buffer, file), file.name)
-    return rewrite.property(cards.KEY, cards.to_json(card)) + rewrite.without_property(buffer, cards.KEY)
+    data = rewrite.property(cards.KEY, cards.to_json(card)) + rewrite.without_property(buffer, cards.KEY)
+    back = Source.of(data, file.name)
+    if card.architecture is None:
+        runnable(back, ())
+    else:
+        read(back)
+    return data
 
 
-def _recognised(buffer: Buffer, found: Scan, places: dict[str, Placed], file: Source) -> Model:
-    """The model of a graph whose names mean nothing."""
+def side(file: Source) -> tuple[int, int] | None:
+    """Height and width of the images that the graph can be run at; None where they are free.
+
+    What the input fixes; where that is one of them, the other is taken to be the same. Where it fixes none, the image
+    whose map the window of the last pooling covers, if that is no pooling of the whole map.
+    """
+    buffer = Pages(file)
+    found = scan(buffer, file.name)
+    sizes = [n if isinstance(n, int) and n > 0 else None for n in (*_input(found)[1], "", "", "", "")[2:4]]
+    height, width = sizes[0] or sizes[1], sizes[1] or sizes[0]
+    if height and width:
+        return height, width
     from resnets.weights.nodes.topology import topology
 
-    architecture, keys, there = _network(topology(buffer, found, places, file.name), file.name)
-    if sum(there.arrays[key].nbytes for key in keys.values()) > MAX_BYTES:  # a file may name one array many times
-        raise ResNetsError(
-            f"The arrays of {file.name} would take more than {MAX_BYTES:,} bytes.", "No residual network is so large."
-        )
-    kept: dict[int, NDArray[np.float32]] = {}
-    for key in keys.values():
-        view = there.arrays[key]
-        kept.setdefault(id(view), np.array(view, np.float32, order="C"))
-    weights = {name: kept[id(there.arrays[key])] for name, key in keys.items()}
-    weights = fit(architecture, weights, file.name)
-    card = _card(found)
-    if card is None:
-        name = named(replace(architecture, batch_norm="standard")) or file.path.stem
-        card = Card(name, architecture, recipe=_recipe(found), input_channels=architecture.input_channels)
-        card = replace(card, source={"file": file.path.name, **({"notes": [*there.notes]} if there.notes else {})})
-    elif card.architecture is None:
-        card = replace(card, architecture=architecture, input_channels=architecture.input_channels, output="logits")
-    elif not same(card.architecture, architecture):
-        raise ResNetsError(
-            f"The graph in {file.name} is another network than its card describes.",
-            f"Remove its {cards.KEY} property to use the graph as it is.",
-        )
-    verify(card, weights, file.name)
-    return Model(architecture, weights, card, there.notes)
+    with suppress(ResNetsError):
+        return topology(buffer, found, _places(found, buffer, file), file.name).side
+    return None
 
 
-def _network(there: "Topology", source: str) -> tuple[Architecture, dict[str, str], "Topology"]:
-    """What is recognised, and in what: an exporter that folds batch norms leaves out biases that come out as zeros."""
-    from resnets.weights.recognise import recognise
+def beside(file: Source) -> list[Path]:
+    """The other files that hold some of the graph's arrays, in the order in which it names them."""
+    found = scan(Pages(file), file.name)
+    if not _scattered(found):
+        return []
+    from resnets.weights.protobuf import external
 
-    try:
-        return (*recognise(there.steps, source), there)
-    except ResNetsError:
-        completed = there.with_zero_biases()
-        with suppress(ResNetsError):
-            if completed is not None:
-                return (*recognise(completed.steps, source), completed)
-        raise
+    return external.beside(found, file)
+
+
+def rewritten(file: Source) -> tuple[str, ...]:
+    """What `runnable` changes of the graph before ONNX Runtime sees it, besides added outputs: a sentence each."""
+    found = scan(Pages(file), file.name)
+    outside = [tensor for tensor in found.tensors.values() if tensor.outside]
+    count = len({tensor.outside.location for tensor in outside if tensor.outside})
+    changes = {
+        f"{len(outside)} arrays were put into the graph from {count} file{'s'[count == 1 :]} beside it.": bool(outside),
+        "Initializers were taken off the graph's inputs.": overridable(found),
+        "The attribute `spatial` was taken off the graph's batch norms.": found.spatial,
+    }
+    return tuple(sentence for sentence, done in changes.items() if done)
 
 
 def _recipe(found: Scan) -> Recipe | None:
@@ -173,30 +168,39 @@ def _recipe(found: Scan) -> Recipe | None:
     return RECIPES.get("caffe2") if bare.issuperset(_CAFFE2) else None
 
 
-def _added(found: Scan, answer: str | None, wanted: str, card: Card | None, source: str) -> bytes:
-    """One more output of the graph, to be appended to the file."""
-    from resnets.weights.protobuf import rewrite
+def _output(found: Scan, answer: str | None) -> str:
+    return "probabilities" if is_softmax(found, answer) else "logits"
 
-    if card is not None and card.architecture is not None and wanted in found.values:
-        return rewrite.output(wanted, _shape(wanted, card.architecture))
-    find = _FOUND.get(wanted)
-    value = find(found, answer) if find else None
-    if value == wanted:
-        return rewrite.output(wanted, None)
-    if value is None or wanted in found.values:
+
+def _input(found: Scan) -> tuple[str, Dimensions]:
+    """The one input that is no initializer, with its shape; where there are several, nothing."""
+    images = [(name, shape) for name, shape in found.inputs.items() if name not in found.tensors]
+    return images[0] if len(images) == 1 else ("data", ())
+
+
+def _bare_card(found: Scan, answer: str | None, file: Source) -> Card:
+    """What the graph itself says about its use."""
+    name, shape = _input(found)
+    channels = shape[1] if len(shape) == 4 else None
+    known = isinstance(channels, int) and 0 < channels <= cards.MAX_CHANNELS
+    return Card(
+        file.path.stem,
+        None,
+        recipe=_recipe(found),
+        output=_output(found, answer),
+        input_name=name,
+        input_channels=channels if known and isinstance(channels, int) else 3,
+    )
+
+
+def _check_labels(card: Card, found: Scan, answer: str | None, source: str) -> None:
+    """A graph that is run as it is may say how many classes it has."""
+    classes = found.outputs.get(answer or "", ())[-1:]
+    if card.labels is not None and classes and isinstance(classes[0], int) and classes[0] != len(card.labels):
         raise ResNetsError(
-            f"Nothing in {source} says which value of its graph is its {wanted}.",
-            "Use a model that resnets has written.",
+            f"The list has {len(card.labels)} labels, but the graph in {source} has {classes[0]} classes.",
+            "Use the list that the network was trained with, one label per class in the order of its outputs.",
         )
-    return rewrite.identity(value, wanted) + rewrite.output(wanted, None)
-
-
-_FOUND: dict[str, Callable[[Scan, str | None], str | None]] = {"features": features, "feature_map": feature_map}
-
-
-def _canonical(card: Card, found: Scan) -> bool:
-    """Have the arrays our names?"""
-    return card.architecture is not None and not array_shapes(card.architecture).keys().isdisjoint(found.tensors)
 
 
 def _card(found: Scan) -> Card | None:
@@ -206,14 +210,18 @@ def _card(found: Scan) -> Card | None:
 
 def _places(found: Scan, buffer: Buffer, file: Source) -> dict[str, Placed]:
     """Where the initializers lie. What files seldom need is imported when one does: so it is with rewriting them."""
-    if not any(tensor.outside for tensor in found.tensors.values()):
+    if not _scattered(found):
         return {name: (buffer, tensor) for name, tensor in found.tensors.items()}
     from resnets.weights.protobuf.external import placed
 
     return placed(found, buffer, file)
 
 
-def _ready(buffer: Buffer, found: Scan, places: dict[str, Placed], source: str) -> bytes:
+def _scattered(found: Scan) -> bool:
+    return any(tensor.outside for tensor in found.tensors.values())
+
+
+def _ready(buffer: bytes, found: Scan, places: dict[str, Placed], source: str) -> bytes:
     from resnets.weights.protobuf import rewrite
 
     return rewrite.ready(buffer, found, places, source)
@@ -225,15 +233,17 @@ def _arrays(places: dict[str, Placed]) -> Arrays:
 
 
 def _check_graph(buffer: Buffer, found: Scan, source: str) -> None:
+    """Raises ResNetsError where the graph is damaged. Who changes it on purpose can change its digest as well."""
     written = found.metadata.get(GRAPH_KEY)
-    if written is not None and hashlib.sha256(memoryview(buffer)[slice(*found.graph)]).hexdigest() != written:
+    if written is None:
+        return
+    sha = hashlib.sha256()
+    start, end = found.graph
+    for at in range(start, end, CHUNK):
+        sha.update(buffer[at : min(at + CHUNK, end)])
+    if sha.hexdigest() != written:
         raise ResNetsError(
             f"The graph in {source} is not the one that was written there: the file is damaged, or another tool"
             " changed it.",
             f"Copy the file again, or remove its {cards.KEY} property to use the graph as it is.",
         )
-
-
-def _shape(name: str, architecture: Architecture) -> Dimensions:
-    count = architecture.features
-    return ("batch", count) if name == "features" else ("batch", count, "h", "w")

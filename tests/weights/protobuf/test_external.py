@@ -1,6 +1,7 @@
 """Arrays in files beside the model: what is taken, and what is refused with one clear error."""
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from resnets.engines.onnxruntime import Session
 from resnets.errors import ResNetsError
 from resnets.weights import files
 from resnets.weights.model import digest
+from resnets.weights.onnx import beside, rewritten
 from resnets.weights.protobuf import external
-from resnets.weights.protobuf.scan import scan
 from resnets.weights.source import Source
 
 DATA = "m.onnx.data"
@@ -159,15 +160,59 @@ def test_what_is_no_file_beside_the_model_is_one_clear_error(path, name):
         assert str(path) in error.value.problem
 
 
-def test_a_file_for_each_array_has_an_end(path, monkeypatch):
-    """Maps and open files are bounded by the system: what it says is an error like any other."""
+def test_there_may_be_a_file_for_each_array_whatever_may_be_open_at_once(path, tiny_model):
+    proto = onnx.load(path)
+    onnx.save(
+        proto,
+        path,
+        save_as_external_data=True,
+        all_tensors_to_one_file=False,
+        size_threshold=0,
+        convert_attribute=False,
+    )
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 3, limits[1]))
+    try:
+        model, _ = both(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert digest(model.weights) == digest(files.load(tiny_model).weights)
 
-    def none_left(*_: object, **__: object) -> None:
-        raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(external.mmap, "mmap", none_left)
-    with files.opened(path) as source, pytest.raises(ResNetsError, match="Cannot allocate memory"):
-        external.placed(scan(source.whole(), "m"), source.whole(), source)
+def test_arrays_that_share_bytes_are_no_more_than_the_files(path):
+    """Else a small file could name any number of large arrays."""
+    proto = onnx.load(path, load_external_data=False)
+    largest = max(proto.graph.initializer, key=lambda tensor: np.prod(tensor.dims))
+    for number in range(2):
+        copy = proto.graph.initializer.add()
+        copy.CopyFrom(largest)
+        copy.name = f"again {number}"
+    path.write_bytes(proto.SerializeToString())
+    for reads in (files.read, files.runnable):
+        with files.opened(path) as source, pytest.raises(ResNetsError, match="more than the files"):
+            reads(source)
+
+
+def test_a_file_that_is_cut_after_it_was_looked_at_is_one_error(path, monkeypatch):
+    """Were it mapped, the process would die."""
+    whole = external.placed
+
+    def cut(*arguments):
+        found = whole(*arguments)
+        os.truncate(path.parent / DATA, 4096)
+        return found
+
+    monkeypatch.setattr(external, "placed", cut)
+    with files.opened(path) as source, pytest.raises(ResNetsError, match="should stand at byte"):
+        files.read(source)
+
+
+def test_the_files_beside_are_named(path, tiny_model):
+    with files.opened(path) as source:
+        assert beside(source) == [path.parent / DATA]
+        assert rewritten(source) == ("39 arrays were put into the graph from 1 file beside it.",)
+    with files.opened(tiny_model) as source:
+        assert (beside(source), rewritten(source)) == ([], ())
 
 
 def test_bytes_in_memory_have_no_files_beside_them(path):

@@ -23,15 +23,21 @@ def reduce_mean(walk: Walk, node: Node) -> None:
     global_pool(walk, node, 4 if walk.whole(node, "keepdims", 1) else 2)
 
 
-def window_pool(walk: Walk, node: Node, kernel: tuple[int, ...]) -> None:
+def window_pool(walk: Walk, node: Node, kernel: tuple[int, ...], strides: tuple[int, ...], ceil: int) -> None:
     """AveragePool whose window is the whole map: `kernel`, where the graph fixes the size of its image.
 
-    Where it does not, the classifier behind it says so: it takes one number a channel.
+    Where it does not, the classifier behind it says so: it takes one number a channel, and any larger map would give
+    more. With a larger stride it would not, and the rest of that map would be left out.
     """
     x = walk.map(node)
     what = "x".join(map(str, kernel))
     if x.size is not None and x.size != kernel:
         raise OddNodeError(f"AveragePool with a {what} kernel of a {'x'.join(map(str, x.size))} map")
+    if x.size is None:
+        if strides != (1, 1) or ceil:
+            by = "x".join(map(str, strides))
+            raise OddNodeError(f"AveragePool with a {what} kernel, strides {by}, of a map whose size is not known")
+        walk.side = (kernel[0] * x.shrink, kernel[1] * x.shrink)
     walk.notes.append(f"The pooling of {what} is read as one of the whole map.")
     global_pool(walk, node)
 

@@ -1,5 +1,7 @@
 """A node of ONNX between image and pooling goes in, the step that it is comes out."""
 
+from dataclasses import replace
+
 from resnets.network import BATCH_NORM_ARRAYS, INPUT
 from resnets.weights.nodes import ending, shortcuts
 from resnets.weights.nodes.read import Node
@@ -20,8 +22,18 @@ def conv(walk: Walk, node: Node) -> None:
     arrays: list[Array] = [(key, weight)]
     if len(node.reads) > 2 and node.reads[2]:
         arrays.append(_vector(walk, node, 2, "bias", out))
-    value = Value("", out, _after(x, kernel, stride, padding))
-    walk.put(node, "conv", [x], value, arrays, kernel=kernel, stride=stride, padding=padding, groups=groups)
+    value = _after(x, kernel, stride, padding)
+    walk.put(
+        node,
+        "conv",
+        [x],
+        replace(value, channels=out),
+        arrays,
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        groups=groups,
+    )
 
 
 def batch_norm(walk: Walk, node: Node) -> None:
@@ -36,7 +48,7 @@ def batch_norm(walk: Walk, node: Node) -> None:
     eps = node.attributes.get("epsilon", 1e-5)
     if not isinstance(eps, float):
         raise OddNodeError("BatchNormalization whose epsilon is no number")
-    walk.put(node, "batch_norm", [x], Value("", channels, x.size), arrays, eps=eps)
+    walk.put(node, "batch_norm", [x], replace(x, channels=channels), arrays, eps=eps)
 
 
 def relu(walk: Walk, node: Node) -> None:
@@ -57,7 +69,8 @@ def add(walk: Walk, node: Node) -> None:
     differ = [getattr(one, f) != getattr(other, f) for f in ("channels", "size") if None not in _both(one, other, f)]
     if any(differ):
         raise OddNodeError(f"{node.operator} of values that differ in shape")
-    walk.put(node, "add", [one, other], Value("", one.channels or other.channels, one.size or other.size))
+    sum_ = replace(one, channels=one.channels or other.channels, size=one.size or other.size)
+    walk.put(node, "add", [one, other], sum_)
 
 
 def _both(one: Value, other: Value, field: str) -> tuple[object, object]:
@@ -70,8 +83,8 @@ def max_pool(walk: Walk, node: Node) -> None:
     kernel, stride, padding = _window(walk, node, None)
     if walk.whole(node, "ceil_mode", 0):
         raise OddNodeError("MaxPool with ceil_mode")
-    size = _after(x, kernel, stride, padding)
-    walk.put(node, "max_pool", [x], Value("", x.channels, size), kernel=kernel, stride=stride, padding=padding)
+    value = _after(x, kernel, stride, padding)
+    walk.put(node, "max_pool", [x], value, kernel=kernel, stride=stride, padding=padding)
 
 
 def average_pool(walk: Walk, node: Node) -> None:
@@ -82,13 +95,13 @@ def average_pool(walk: Walk, node: Node) -> None:
     """
     x = walk.map(node)
     kernel, strides = _kernel(walk, node), walk.row(node, "strides") or (1, 1)
-    pads = walk.row(node, "pads") or (0, 0, 0, 0)
+    pads, ceil = walk.row(node, "pads") or (0, 0, 0, 0), walk.whole(node, "ceil_mode", 0)
     _undilated(walk, node)
     auto = node.attributes.get("auto_pad", "NOTSET")
     if walk.next(node.writes[0], PASSING) in FLATTENING and not any(pads) and auto in ("", "NOTSET", "VALID"):
-        ending.window_pool(walk, node, kernel)
+        ending.window_pool(walk, node, kernel, strides, ceil)
         return
-    k, ceil = kernel[0], walk.whole(node, "ceil_mode", 0)
+    k = kernel[0]
     if kernel != (k, k) or strides != (strides[0],) * 2 or strides[0] < 1 or auto not in ("", "NOTSET", "VALID"):
         raise OddNodeError(_described(node, kernel))
     at_end = pads == (0, 0, k - 1, k - 1) and not ceil
@@ -105,7 +118,12 @@ def pass_on(walk: Walk, node: Node) -> None:
     if node.operator == "Cast" and (x.step == INPUT or node.attributes.get("to") not in (1, "FLOAT")):
         raise OddNodeError(f"Cast to type {node.attributes.get('to')}")
     flag = walk.constants.get(node.reads[2]) if len(node.reads) > 2 else None
-    if node.operator == "Dropout" and len(node.reads) > 2 and node.reads[2] and (flag is None or flag.any()):
+    if (
+        node.operator == "Dropout"
+        and len(node.reads) > 2
+        and node.reads[2]
+        and (flag is None or not walk.is_zero(flag))
+    ):
         raise OddNodeError("Dropout in training")
     walk.pass_on(node, x)
 
@@ -160,8 +178,8 @@ def _padding(walk: Walk, node: Node, kernel: int, stride: int) -> int:
     return kernel // 2
 
 
-def _after(x: Value, kernel: int, stride: int, padding: int) -> tuple[int, int] | None:
-    if x.size is None:
-        return None
-    height, width = ((n + 2 * padding - kernel) // stride + 1 for n in x.size)
-    return (height, width) if min(height, width) > 0 else None
+def _after(x: Value, kernel: int, stride: int, padding: int) -> Value:
+    """What such a window makes of a map."""
+    size = tuple((n + 2 * padding - kernel) // stride + 1 for n in x.size or ())
+    known = (size[0], size[1]) if size and min(size) > 0 else None
+    return replace(x, size=known, shrink=x.shrunk(stride))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from resnets.errors import short
 from resnets.weights.protobuf import wire
 from resnets.weights.protobuf.scan import Scan, Tensor, tensor
 from resnets.weights.protobuf.wire import BYTES, Buffer, Span, Value
@@ -100,7 +101,7 @@ class _Reader(wire.Reader):
                 case 5:
                     name, content = self.attribute(value)
                     if name in attributes:
-                        raise DamagedError(f"a node has two attributes {name!r}")
+                        raise DamagedError(f"a node has two attributes {short(name)!r}")
                     attributes[name] = content
         domain, operator = _domain(parts[7]), parts[4]
         if (domain, operator) in own:
@@ -122,7 +123,7 @@ class _Reader(wire.Reader):
                 values.setdefault(number, []).append(value)
         place = _FIELDS.get(kind, 0) if kind else next(iter(values), 0)
         if (kind and not place) or any(number != place for number in values):
-            raise DamagedError(f"attribute {name!r} has a value that is not of its type")
+            raise DamagedError(f"attribute {short(name)!r} has a value that is not of its type")
         return name, self.content(place, values.get(place, []))
 
     def content(self, place: int, values: list[Value]) -> Attribute:

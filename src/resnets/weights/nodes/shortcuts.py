@@ -1,9 +1,11 @@
 """A node of ONNX that is part of a shortcut without arrays goes in, the step that it is comes out."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from resnets.weights.nodes.read import Node
-from resnets.weights.nodes.walk import OddNodeError, Value, Walk
+from resnets.weights.nodes.walk import MAP, OddNodeError, Value, Walk
 
 MAX_STRIDE = 1 << 16
 TO_THE_END = 2**31 - 1  # what exporters write for the end of a slice that has none
@@ -12,7 +14,8 @@ TO_THE_END = 2**31 - 1  # what exporters write for the end of a slice that has n
 def subsample(walk: Walk, node: Node, x: Value, kernel: int, stride: int) -> None:
     """A pooling of windows side by side, the last one possibly cut."""
     size = (-(-x.size[0] // stride), -(-x.size[1] // stride)) if x.size else None
-    walk.put(node, "average_pool", [x], Value("", x.channels, size), kernel=kernel, stride=stride)
+    value = replace(x, size=size, shrink=x.shrunk(stride))
+    walk.put(node, "average_pool", [x], value, kernel=kernel, stride=stride)
 
 
 def slice(walk: Walk, node: Node) -> None:
@@ -61,13 +64,13 @@ def pad(walk: Walk, node: Node) -> None:
 def _pads_with_zeros(walk: Walk, node: Node) -> bool:
     name = node.reads[2] if len(node.reads) > 2 else ""
     value = walk.constants.get(name)
-    return node.attributes.get("value", 0.0) == 0.0 and (not name or (value is not None and not value.any()))
+    return node.attributes.get("value", 0.0) == 0.0 and (not name or (value is not None and walk.is_zero(value)))
 
 
 def _zeros_around(walk: Walk, node: Node, x: Value, before: int, after: int) -> None:
     if before + after:
         channels = x.channels + before + after if x.channels else None
-        walk.put(node, "pad_channels", [x], Value("", channels, x.size), zeros=(before, after))
+        walk.put(node, "pad_channels", [x], replace(x, channels=channels), zeros=(before, after))
     else:
         walk.pass_on(node, x)
 
@@ -85,7 +88,7 @@ def concat(walk: Walk, node: Node) -> None:
 
 def _zero_channels(walk: Walk, name: str) -> int:
     array = walk.constants.get(name)
-    if array is not None and array.ndim == 4 and array.dtype == np.float32 and not array.any():
+    if array is not None and array.ndim == 4 and array.dtype == np.float32 and walk.is_zero(array):
         return int(array.shape[1])
     if name in walk.zeros:
         return walk.zeros[name]
@@ -93,9 +96,11 @@ def _zero_channels(walk: Walk, name: str) -> int:
 
 
 def multiply(walk: Walk, node: Node) -> None:
-    """Mul with zero, as Torch7 makes the channels that shortcut A adds."""
+    """Mul of a feature map with zero, as Torch7 makes the channels that shortcut A adds."""
     factors = [walk.constants[name] for name in node.reads if name in walk.constants]
     maps = [walk.values[name] for name in node.reads if name in walk.values]
-    if len(factors) != 1 or len(maps) != 1 or factors[0].size != 1 or factors[0].any() or not maps[0].channels:
+    if len(factors) != 1 or len(maps) != 1 or maps[0].kind != MAP or not maps[0].channels:
+        raise OddNodeError("Mul")
+    if factors[0].size != 1 or factors[0].ndim > 4 or factors[0].any():
         raise OddNodeError("Mul")
     walk.zeros[node.writes[0]] = maps[0].channels

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, short, some
 from resnets.network import INPUT, Step
 from resnets.weights.nodes import ending, operators, shortcuts
 from resnets.weights.nodes.constants import Folder
 from resnets.weights.nodes.read import Node, needed, nodes
-from resnets.weights.nodes.walk import OddNodeError, Value, Walk
+from resnets.weights.nodes.walk import LOGITS, PROBABILITIES, OddNodeError, Value, Walk
 from resnets.weights.protobuf import tensors
 from resnets.weights.protobuf.outputs import answer
 from resnets.weights.protobuf.scan import Scan
@@ -49,11 +49,15 @@ OPERATORS: dict[str, Callable[[Walk, Node], None]] = {
 
 @dataclass(frozen=True)
 class Topology:
-    """`arrays` are float32 and read-only, by the keys that the steps have for them. `notes`: what was left out."""
+    """`arrays` are float32, by the keys that the steps have for them. `notes`: what was left out.
+
+    `side`: height and width of the one image that the pooling at the end fits, where the graph itself fixes no size.
+    """
 
     steps: tuple[Step, ...]
     arrays: dict[str, NDArray[np.float32]]
     notes: tuple[str, ...]
+    side: tuple[int, int] | None = None
 
     def with_zero_biases(self) -> "Topology | None":
         """The same with a bias of zeros for each convolution that has none; None where all have one."""
@@ -76,7 +80,7 @@ def topology(buffer: Buffer, found: Scan, placed: dict[str, tensors.Placed], sou
     name = answer(found)
     if name is None:
         raise ResNetsError(
-            f"None of the outputs of {source} ({', '.join(found.outputs)}) is called logits, and nothing says which one"
+            f"None of the outputs of {source} ({some([*found.outputs])}) is called logits, and nothing says which one"
             " holds the scores of the classes.",
             "Call that one logits, or keep it alone.",
         )
@@ -93,7 +97,8 @@ def topology(buffer: Buffer, found: Scan, placed: dict[str, tensors.Placed], sou
     for node in order:
         _take(walk, folder, node)
     ending.without_bias(walk)
-    return Topology(tuple(walk.steps), walk.arrays, (*walk.notes, *_left_out(every, order, found)))
+    _check_answer(walk, name)
+    return Topology(tuple(walk.steps), walk.arrays, (*walk.notes, *_left_out(every, order, found)), walk.side)
 
 
 def _image(found: Scan, order: list[Node], source: str) -> str:
@@ -102,7 +107,7 @@ def _image(found: Scan, order: list[Node], source: str) -> str:
     images = [name for name in found.inputs if name in read and name not in found.tensors]
     if len(images) != 1:
         raise ResNetsError(
-            f"The answer of {source} depends on {len(images)} inputs ({', '.join(images) or 'none'}), and a network for"
+            f"The answer of {source} depends on {len(images)} inputs ({some(images) or 'none'}), and a network for"
             " images has one.",
             "Give a model that classifies images.",
         )
@@ -133,7 +138,19 @@ def _take(walk: Walk, folder: Folder, node: Node) -> None:
             raise OddNodeError(node.operator if node.operator not in OPERATIONS else f"operator {node.operator}")
         OPERATORS[node.operator](walk, node)
     except OddNodeError as odd:
-        walk.odd(node, str(odd))
+        walk.odd(node, short(str(odd)))
+
+
+def _check_answer(walk: Walk, name: str) -> None:
+    """One more odd step where the answer is nothing that the last step gives, but what was made of it."""
+    if any(step.op not in OPERATIONS for step in walk.steps):
+        return
+    value = walk.values.get(name)
+    last = walk.steps[-1].name if walk.steps else INPUT
+    if value is None or value.step != last or (value.kind, value.rank) not in ((LOGITS, 2), (PROBABILITIES, 2)):
+        node = next((node for node in walk.order if name in node.writes), Node("nothing", "", (), (name,)))
+        what = value.kind if value else "something else than the logits"
+        walk.odd(node, short(f"{node.operator} as the answer, which is {what}"))
 
 
 def _left_out(every: list[Node], order: list[Node], found: Scan) -> list[str]:

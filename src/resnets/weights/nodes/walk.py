@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.errors import short
 from resnets.network import INPUT, Step
 from resnets.weights.nodes.constants import whole_numbers
 from resnets.weights.nodes.read import Node
 
 Array = tuple[str, NDArray[np.float32]]  # under a key that nothing else has
 MAP, POOLED, LOGITS, PROBABILITIES = "a feature map", "pooled features", "the logits", "probabilities"
+
+MAX_SHRINK = 1 << 20  # more pixels than an image has
 
 
 class OddNodeError(Exception):
@@ -24,7 +27,8 @@ class OddNodeError(Exception):
 class Value:
     """A tensor between the image and the answer: the step that computes it, its channels, height and width where known.
 
-    `rank`: 4, or 2 once pooled features have lost their last two dimensions.
+    `shrink`: pixels of the image for one of the map in each direction. `rank`: 4, or 2 once pooled features have lost
+    their last two dimensions.
     """
 
     step: str
@@ -32,6 +36,11 @@ class Value:
     size: tuple[int, int] | None = None
     kind: str = MAP
     rank: int = 4
+    shrink: int = 1
+
+    def shrunk(self, stride: int) -> int:
+        """What `shrink` is behind such a stride."""
+        return min(self.shrink * stride, MAX_SHRINK)
 
 
 @dataclass
@@ -39,7 +48,8 @@ class Walk:
     """`constants`: arrays by the names of the values. `numbers`: values computed from the shape of another.
 
     `zeros`: channels of the values that are zero. `halves`: values of which only every n-th row, or column, was taken.
-    `unbiased`: where among the steps the classifier stands whose value has no bias yet.
+    `unbiased`: where among the steps the classifier stands whose value has no bias yet. `side`: height and width of the
+    one image whose map a window at the end covers, where the graph leaves the image's size free.
     """
 
     order: Sequence[Node]
@@ -52,10 +62,13 @@ class Walk:
     steps: list[Step] = field(default_factory=list)
     arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    side: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self._names = {INPUT}
         self._copies = 0
+        self._zeros: dict[tuple[int, int, str], tuple[NDArray[Any], bool]] = {}
+        self._next: dict[tuple[str, tuple[str, ...]], str] = {}
         self._readers: dict[str, list[Node]] = defaultdict(list)
         for node in self.order:
             for name in set(node.reads):
@@ -67,14 +80,26 @@ class Walk:
 
     def next(self, name: str, passing: tuple[str, ...]) -> str:
         """The operator that alone reads a value, those left out that pass it on; empty where none or several do."""
-        for _ in self.order:
-            if self.readers(name) != 1:
-                return ""
+        found, passed = "", []
+        while name and self.readers(name) == 1:
+            if (name, passing) in self._next:
+                found = self._next[name, passing]
+                break
+            passed.append(name)
             (node,) = self._readers[name]
             if node.operator not in passing:
-                return node.operator
+                found = node.operator
+                break
             name = node.writes[0] if node.writes else ""
-        return ""
+        self._next.update(dict.fromkeys(((name, passing) for name in passed), found))
+        return found
+
+    def is_zero(self, array: NDArray[Any]) -> bool:
+        """Are all its numbers zero? Many nodes may ask about one large array, in shapes of their own."""
+        key = (array.__array_interface__["data"][0], array.size, array.dtype.str)
+        if key not in self._zeros:
+            self._zeros[key] = (array, not array.any())  # which is kept, so that no other comes to lie there
+        return self._zeros[key][1]
 
     def value(self, node: Node, index: int = 0) -> Value:
         """What the node reads there. Raises OddNodeError where that is no tensor on the way to the answer."""
@@ -143,7 +168,8 @@ class Walk:
         self.put(node, what, reads, Value(""))
 
     def _name(self, node: Node) -> str:
-        candidates = [node.name, *node.writes[:1], f"{node.name or node.operator} ({len(self.steps)})"]
+        known = [short(text, 100) for text in (node.name, *node.writes[:1])]
+        candidates = [*known, f"{known[0] or short(node.operator, 100)} ({len(self.steps)})"]
         name = next((n for n in candidates if n and n not in self._names), f"step {len(self.steps)}")
         self._names.add(name)
         return name

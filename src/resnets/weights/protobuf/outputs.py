@@ -1,7 +1,11 @@
-"""A scanned ONNX file goes in; the names of those of its values that people ask for come out."""
+"""A scanned ONNX file goes in; those of its values that people ask for come out, as names or as outputs to append."""
 
+from collections.abc import Callable
+
+from resnets.catalog import Architecture
+from resnets.errors import ResNetsError
 from resnets.weights.model import EXTRA_OUTPUTS
-from resnets.weights.protobuf.scan import Scan
+from resnets.weights.protobuf.scan import Dimensions, Scan
 
 SHAPING = ("Identity", "Flatten", "Reshape", "Squeeze", "Cast")  # what changes only the shape or type of a value
 MAX_PASSED = 16
@@ -51,3 +55,32 @@ def _behind(found: Scan, name: str, passing: tuple[str, ...]) -> Written:
             break
         written = found.values.get(written[1][0], _NOTHING)
     return written
+
+
+def more(found: Scan, answer: str | None, wanted: str, architecture: Architecture | None, source: str) -> bytes:
+    """One more output of the graph, as bytes to append to the file. `architecture`: what its card says.
+
+    Raises ResNetsError where nothing says which value that is.
+    """
+    from resnets.weights.protobuf import rewrite
+
+    if architecture is not None and wanted in found.values:
+        return rewrite.output(wanted, _shape(wanted, architecture))
+    find = _FOUND.get(wanted)
+    value = find(found, answer) if find else None
+    if value == wanted:
+        return rewrite.output(wanted, None)
+    if value is None or wanted in found.values:
+        raise ResNetsError(
+            f"Nothing in {source} says which value of its graph is its {wanted}.",
+            "Use a model that resnets has written.",
+        )
+    return rewrite.identity(value, wanted) + rewrite.output(wanted, None)
+
+
+_FOUND: dict[str, Callable[[Scan, str | None], str | None]] = {"features": features, "feature_map": feature_map}
+
+
+def _shape(name: str, architecture: Architecture) -> Dimensions:
+    count = architecture.features
+    return ("batch", count) if name == "features" else ("batch", count, "h", "w")

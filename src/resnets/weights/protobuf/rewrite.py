@@ -5,16 +5,31 @@ appended to the file.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
 
 from resnets.errors import ResNetsError
 from resnets.weights.protobuf import wire
 from resnets.weights.protobuf.scan import FLOAT, RAW, Dimensions, Scan, overridable
-from resnets.weights.protobuf.tensors import Placed
-from resnets.weights.protobuf.wire import BYTES, Buffer, Span
+from resnets.weights.protobuf.tensors import Beside, Placed
+from resnets.weights.protobuf.wire import BYTES, Pages, Span
 
 MAX_BYTES = 2**31 - 1  # of a protobuf message
 _GRAPH, _NODE, _INITIALIZER, _INPUT, _ATTRIBUTE, _EXTERNAL_DATA, _LOCATION = 7, 1, 5, 11, 5, 13, 14  # onnx.proto's
-Part = bytes | memoryview
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Bytes of another file, which are read when they are written."""
+
+    file: Beside
+    span: Span
+
+    def __len__(self) -> int:
+        return self.span[1] - self.span[0]
+
+
+Part = bytes | memoryview | Elsewhere
 
 
 def output(name: str, shape: Dimensions | None) -> bytes:
@@ -37,17 +52,17 @@ def property(key: str, value: str) -> bytes:
     return wire.put(14, wire.put(1, key) + wire.put(2, value))
 
 
-def without_property(buffer: Buffer, key: str) -> bytes:
+def without_property(buffer: bytes, key: str) -> bytes:
     """The file without the metadata property of that name; everything else is kept as it is."""
     rewriter = _Rewriter(buffer)
 
     def kept(number: int, span: Span) -> Iterator[Part] | None:
         return iter(()) if number == 14 and rewriter.word(span, 1) == key else None
 
-    return b"".join(rewriter.message((0, len(buffer)), kept))
+    return _joined(rewriter.message((0, len(buffer)), kept))
 
 
-def ready(buffer: Buffer, found: Scan, placed: dict[str, Placed], source: str) -> bytes:
+def ready(buffer: bytes, found: Scan, placed: dict[str, Placed], source: str) -> bytes:
     """The file with all arrays inside, initializers off the inputs, and batch norms without `spatial`.
 
     `spatial=0` with one number a channel, as early exports have it, means what its absence does, and ONNX Runtime stops
@@ -79,24 +94,37 @@ def ready(buffer: Buffer, found: Scan, placed: dict[str, Placed], source: str) -
             f"{source} and the files beside it have {size:,} bytes, and ONNX Runtime takes {MAX_BYTES:,} from memory.",
             "Use a smaller model: no residual network of the catalog has half of that.",
         )
-    return b"".join(parts)
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[Part]) -> bytes:
+    """All of them in a row: never more than one is in memory beside the whole."""
+    whole = BytesIO()
+    for part in parts:
+        whole.write(part.file.part(*part.span) if isinstance(part, Elsewhere) else part)
+    return whole.getvalue()
 
 
 def _inside(rewriter: "_Rewriter", span: Span, placed: Placed) -> Iterator[Part]:
     """A tensor whose bytes lay elsewhere, as one that holds them."""
     yield from rewriter.message(span, lambda number, _: iter(()) if number == _EXTERNAL_DATA else None, (_LOCATION,))
-    data = memoryview(placed[0])[slice(*placed[1].data)]
-    yield from (wire.head(RAW, len(data)), data)
+    file, tensor = placed
+    assert not isinstance(file, bytes | Pages)  # only what lies elsewhere is put inside
+    yield wire.head(RAW, tensor.data[1] - tensor.data[0])
+    yield Elsewhere(file, tensor.data)
 
 
 class _Rewriter(wire.Reader):
     """Copies messages, but for the fields that a function gives other parts for. Nothing large is copied twice."""
 
+    def __init__(self, buffer: bytes) -> None:
+        super().__init__(buffer)
+        self.view = memoryview(buffer)
+
     def message(
         self, span: Span, change: Callable[[int, Span], Iterator[Part] | None], without: tuple[int, ...] = ()
     ) -> Iterator[Part]:
         """`change` is asked about each field that holds bytes: None keeps it. `without`: numbers that are left out."""
-        view = memoryview(self.buffer)
         for number, kind, value in self.fields(span):
             if number in without:
                 continue
@@ -108,7 +136,7 @@ class _Rewriter(wire.Reader):
                 yield from parts
             else:
                 yield wire.head(number, value[1] - value[0], kind)
-                yield view[slice(*value)]
+                yield self.view[slice(*value)]
 
     def nested(self, number: int, parts: Iterable[Part]) -> Iterator[Part]:
         """A message as a field of another."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, short, some
 from resnets.weights.model import MAX_RANK, absurd
 from resnets.weights.protobuf import wire
 from resnets.weights.protobuf.wire import BYTES, Buffer, Span, Value
@@ -87,10 +87,9 @@ def scan(buffer: Buffer, source: str) -> Scan:
             f"{source} is truncated, damaged, or not an ONNX model: {error}.", "Copy or download the file again."
         ) from error
     if found.external:
-        names = ", ".join(found.external[:3]) + (", ..." if len(found.external) > 3 else "")
         raise ResNetsError(
-            f"{source} keeps {len(found.external)} of its tensors in other files ({names}) in a way that resnets does"
-            " not read.",
+            f"{source} keeps {len(found.external)} of its tensors in other files ({some(found.external, 3)}) in a way"
+            " that resnets does not read.",
             "Save it as one: onnx.save(onnx.load(path), new_path).",
         )
     return found
@@ -127,7 +126,7 @@ def tensor(reader: wire.Reader, span: Span) -> tuple[str, Tensor, bool]:
                 name = reader.text(value)
             case 4 | 5 | 7 | 9 | 10 if wire_type == BYTES:  # float_data in a row has the same bytes as raw_data
                 if field:
-                    raise DamagedError(f"tensor {name!r} has its numbers twice")
+                    raise DamagedError(f"tensor {short(name)!r} has its numbers twice")
                 field, data = number, wire.span(value)
             case 13:
                 entries.append(wire.span(value))
@@ -138,7 +137,7 @@ def tensor(reader: wire.Reader, span: Span) -> tuple[str, Tensor, bool]:
     outside = _outside(reader, entries) if entries and locations == [1] and not field else None
     size = outside.length if outside else data[1] - data[0]
     if absurd(shape) or (kind == FLOAT and size not in (None, prod(shape) * 4) and (outside or not external)):
-        raise DamagedError(f"tensor {name!r} has {size or 0:,} bytes for the shape {tuple(shape)}")
+        raise DamagedError(f"tensor {short(name)!r} has {size or 0:,} bytes for the shape {tuple(shape)}")
     return name, Tensor(kind, tuple(shape), data, field, outside), external
 
 
@@ -234,7 +233,7 @@ class _Walk(wire.Reader):
         parts = {number: self.text(value) for number, _, value in self.fields(span) if number in (1, 2)}
         key = parts.get(1, "")
         if key in self.found.metadata:
-            raise DamagedError(f"it has two properties {key!r}")
+            raise DamagedError(f"it has two properties {short(key)!r}")
         self.found.metadata[key] = parts.get(2, "")
 
     def operators(self, span: Span) -> None:
@@ -248,7 +247,7 @@ class _Walk(wire.Reader):
             self.found.external.append(name or "a constant without a name")
         if kept:
             if name in self.found.tensors:
-                raise DamagedError(f"it has two tensors {name!r}")
+                raise DamagedError(f"it has two tensors {short(name)!r}")
             self.found.tensors[name] = there
 
     def value_info(self, into: dict[str, Dimensions], span: Span) -> None:
@@ -260,7 +259,10 @@ class _Walk(wire.Reader):
             elif number == 2:  # TypeProto's tensor_type, its shape, its dimensions
                 for dimension in self.inside(wire.span(value), (1, 2, 1)):
                     parts = {n: v for n, _, v in self.fields(dimension)}
-                    shape.append(wire.whole(parts[1]) if 1 in parts else self.text(parts[2]) if 2 in parts else "?")
+                    number = wire.whole(parts[1]) if 1 in parts else -1
+                    # Below zero it is as free as without a number.
+                    free = self.text(parts[2]) if 2 in parts else "?"
+                    shape.append(number if 0 <= number < 1 << 63 else free)
         into[name] = tuple(shape)
 
     def inside(self, span: Span, path: tuple[int, ...]) -> Iterator[Span]:

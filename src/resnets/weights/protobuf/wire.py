@@ -5,16 +5,42 @@ that the bytes claim, and the number of fields is bounded, so that a hostile fil
 """
 
 from collections.abc import Iterator
+from typing import overload
 
-from resnets.weights.source import DamagedError
+from resnets.weights.source import DamagedError, Source
 
-Buffer = bytes | memoryview
 Span = tuple[int, int]
 Value = int | Span  # a number, or where the bytes lie
 MAX_FIELDS = 2_000_000  # ten times those of 1,202 layers: about two seconds of reading
 MAX_TEXT = 32 << 20  # bytes of one text
 MAX_TAG = 5  # bytes: a tag has 32 bits
 NUMBER, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+PAGE = 1 << 16
+
+
+class Pages:
+    """The bytes of a file, read a few at a time: for structure between arrays that are not wanted as bytes."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._page, self._begin = b"", 0
+
+    def __len__(self) -> int:
+        return self.source.size
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> bytes: ...
+    def __getitem__(self, at: int | slice) -> int | bytes:
+        if isinstance(at, slice):
+            return self.source.at(at.start, at.stop - at.start)
+        if not 0 <= at - self._begin < len(self._page):
+            self._page, self._begin = self.source.at(at, min(PAGE, len(self) - at)), at
+        return self._page[at - self._begin]
+
+
+Buffer = bytes | Pages
 
 
 class Reader:
@@ -106,7 +132,7 @@ def span(value: Value) -> Span:
     return value
 
 
-def put(number: int, value: int | str | Buffer) -> bytes:
+def put(number: int, value: int | str | bytes) -> bytes:
     """One field, encoded."""
     if isinstance(value, int):
         return _varint(number << 3 | NUMBER) + _varint(value)
