@@ -170,6 +170,9 @@ def test_what_is_no_network_is_told_so(state):
         read(saved(torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0).state_dict()))
     with pytest.raises(ResNetsError, match="but a list"):
         read(saved([1, 2]))
+    for value, what in (({}, "an empty dict"), ({1: 2}, "a dict of 1 things without names")):
+        with pytest.raises(ResNetsError, match=f"but {what}"):
+            read(saved(value))
     broken = {**state, "fc.weight": state["fc.weight"] * float("nan")}
     with pytest.raises(ResNetsError, match=r"1 arrays of m.pth hold NaN or infinity: fc.weight"):
         read(saved(broken))

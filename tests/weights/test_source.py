@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnets.weights.source import WINDOW, DamagedError, Source
+from resnets.weights.source import WINDOW, DamagedError, Source, small
 
 DATA = np.random.default_rng(0).integers(0, 256, 3 * WINDOW + 17, np.uint8).tobytes()
 
@@ -59,3 +59,13 @@ def test_a_file_that_shrinks_while_it_is_open_is_damaged(tmp_path):
         (tmp_path / "m").write_bytes(DATA[:100])
         with pytest.raises(DamagedError, match="bytes are missing at its end"):
             source.at(50, 100)
+
+
+def test_a_small_file_is_read_and_no_other(tmp_path):
+    path = tmp_path / "x"
+    assert small(path, 3) is None
+    path.write_bytes(b"abc")
+    assert small(path, 3) == b"abc"
+    for most, where in ((2, path), (9, tmp_path)):
+        with pytest.raises(OSError, match=r"no regular file|Is a directory"):
+            small(where, most)

@@ -1,7 +1,7 @@
 """A network, its arrays and its card: the value that every reader returns and every writer takes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from resnets.card import Card
 from resnets.catalog import Architecture, differing
-from resnets.errors import ResNetsError
-from resnets.network import array_shapes, same
+from resnets.errors import ResNetsError, plain, some
+from resnets.network import Shape, array_shapes, same
 
 EXTRA_OUTPUTS = ("features", "feature_map")  # what a graph may give besides `logits`
 Arrays = dict[str, NDArray[np.float32]]  # canonical name → array
 MAX_RANK, MAX_SIZE = 16, 1 << 31  # dimensions and numbers of an array in a file
+MAX_NAME = 4096  # characters of its name there
+MAX_LISTED = 2000  # names in a sentence: more than 152 layers have
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,26 @@ def digest(weights: Arrays) -> str:
 def fit(architecture: Architecture, weights: Arrays, source: str) -> Arrays:
     """The arrays in the order of the network's steps. Raises ResNetsError that lists every mismatch, grouped."""
     wanted = array_shapes(architecture)
-    missing = [name for name in wanted if name not in weights]
-    extra = [name for name in weights if name not in wanted]
-    shapes = [
-        f"{name} {weights[name].shape} instead of {shape}"
-        for name, shape in wanted.items()
-        if name in weights and weights[name].shape != shape
-    ]
-    groups = (("missing", missing), ("not part of the network", extra), ("of another shape", shapes))
-    found = [f"{len(names)} {what}: {', '.join(names)}" for what, names in groups if names]
+    found = mismatches(wanted, {name: array.shape for name, array in weights.items()})
     if found:
         raise ResNetsError(
             f"The arrays of {source} do not fit the network: {'; '.join(found)}.",
             "Use the architecture that the weights belong to.",
         )
     return {name: weights[name] for name in wanted}
+
+
+def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+    """Everything in which two sets of names and shapes differ, grouped, one phrase a group."""
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    other = [
+        f"{name} {found[name]} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    groups = (("missing", missing), ("not part of the network", extra), ("of another shape", other))
+    return [f"{len(names)} {what}: {plain(some(names, MAX_LISTED))}" for what, names in groups if names]
 
 
 def checked(card: Card | None, weights: Arrays, source: str) -> Model:

@@ -14,9 +14,9 @@ from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, array_shapes
 from resnets.weights.dialects.gluon import EXPORTED, GLUONCV, PREFIXED, STRUCTURAL, unprefixed
-from resnets.weights.dialects.shapes import adapted, mismatches
+from resnets.weights.dialects.shapes import adapted
 from resnets.weights.dialects.table import Dialect
-from resnets.weights.model import Model, verify
+from resnets.weights.model import Model, mismatches, verify
 from resnets.weights.mxnet import symbol
 from resnets.weights.mxnet.arrays import array, refuse_sparse, stored
 from resnets.weights.mxnet.lists import Stored, write_arrays
@@ -56,8 +56,9 @@ def read(source: Source, given: Architecture | None = None) -> Model:
         style, implied = "symbol", f"The network is the one that {graph.path.name} describes."
     if graph is not None:
         symbol.compare(graph, architecture, keys)
-        fixed = {name for name, key in keys.items() if key in graph.fixed}
+        fixed = {name for name, key in keys.items() if key in graph.network.fixed}
     arrays, notes = _arrays(source, {name: found[key] for name, key in keys.items()}, fixed)
+    notes += graph.notes if graph is not None else []
     origin = {"file": source.path.name, "names": style, "implied": [implied] if implied else [], "notes": notes}
     card = Card(
         source.path.stem,
@@ -75,10 +76,6 @@ def write(model: Model, options: Options) -> bytes:
     `options.names`: structural, prefixed, exported or gluoncv; without it structural where Gluon has such a network,
     else gluoncv. Raises ResNetsError where those names cannot say this network.
     """
-    if options.outputs:
-        raise ResNetsError(
-            "A .params file holds arrays and no graph, so it cannot have more outputs.", "Write a .onnx file instead."
-        )
     dialect = _dialect(options.names, model.architecture)
     table = dialect.names(model.architecture)
     shapes = array_shapes(model.architecture)
@@ -100,8 +97,6 @@ def write(model: Model, options: Options) -> bytes:
 
 def _dialect(names: str | None, architecture: Architecture) -> Dialect:
     if names is not None:
-        if names not in STYLES:
-            raise ResNetsError(f"A .params file has no names called {names!r}.", f"Use one of {', '.join(STYLES)}.")
         return STYLES[names]
     try:
         STRUCTURAL.names(architecture)

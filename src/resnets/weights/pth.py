@@ -5,7 +5,6 @@ wrappers that training scripts put around them.
 """
 
 import struct
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,23 +15,17 @@ from numpy.typing import NDArray
 from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import Architecture
-from resnets.errors import ResNetsError, plain, some
 from resnets.weights.dialects.named import read_named, renamed
-from resnets.weights.dialects.table import FLOATS, Stored
+from resnets.weights.dialects.table import Stored
 from resnets.weights.model import Model, agree, checked
 from resnets.weights.options import Options
 from resnets.weights.pytorch import archive, checkpoint
 from resnets.weights.pytorch.checkpoint import Checkpoint
 from resnets.weights.pytorch.pickled import ELEMENTS, Tensor
-from resnets.weights.pytorch.unpickle import Record
+from resnets.weights.pytorch.state import state_of
 from resnets.weights.source import DamagedError, Source
 
 STATE = "state_dict"
-DEPTH = 16  # of modules and wrappers within each other
-# Averages first: they are what the scripts that keep them evaluate (timm's load_state_dict, torchvision's train.py).
-_AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "model_state_dict_ema", "params_ema", "ema")
-_KNOWN = (STATE, "model", "model_state_dict", "model_state", "net", "network", "weights", "params", "module")
-_PASSED = ("optim", "scheduler", "scaler")  # what stands under such a key are no weights
 
 
 def read(source: Source, given: Architecture | None = None) -> Model:
@@ -46,7 +39,7 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     if card is not None and card.architecture is not None:
         agree(given, card.architecture, source.name)
         return checked(card, _plain_arrays(opened, check=card.weights_sha256 is None), source.name)
-    tensors, notes = _state(opened)
+    tensors, notes = state_of(opened)
     return read_named(
         {name: _stored(opened, tensor) for name, tensor in tensors.items()},
         source,
@@ -72,10 +65,6 @@ def write(model: Model, options: Options) -> bytes:
     `options.names`: names of another framework, as a bare state dict without a card. Raises ResNetsError where these
     cannot say this network.
     """
-    if options.outputs:
-        raise ResNetsError(
-            "A .pth file holds arrays and no graph, so it cannot have more outputs.", "Write a .onnx file instead."
-        )
     if options.names is None:
         arrays: dict[str, NDArray[Any]] = dict(model.weights)
         pickle = _Pickle()
@@ -164,64 +153,3 @@ def _bytes(opened: Checkpoint) -> int:
 def _stored(opened: Checkpoint, tensor: Tensor) -> Stored:
     size = tensor.elements * ELEMENTS[tensor.kind][1]
     return Stored(tensor.shape, tensor.kind, size, lambda: opened.array(tensor))
-
-
-def _state(opened: Checkpoint) -> tuple[dict[str, Tensor], list[str]]:
-    """The state dict that a peer would evaluate, and a sentence about the others where there are several."""
-    if opened.scripted:
-        return _module(opened.value), ["It is a TorchScript archive, of which the arrays are read and no code."]
-    found = _dictionaries(opened.value)
-    if not found:
-        what = type(opened.value).__name__
-        if type(opened.value) is dict:
-            what = f"dict of {plain(some([repr(key)[:40] for key in opened.value if type(key) is str], 8))}"
-        raise ResNetsError(
-            f"{opened.source.name} holds no state dict of a network with convolutions, but a {what}.",
-            "Save the network's `state_dict()` with torch.save.",
-        )
-    path = min(found, key=_rank)  # the first of the best, in the order of the file
-    others = [".".join(other) for other in found if other != path]
-    notes = [f"The arrays are those of {'.'.join(path)!r}; {some(others)} are left out."] if others else []
-    return found[path], [plain(note) for note in notes]
-
-
-def _rank(path: tuple[str, ...]) -> int:
-    if any(part.lower() in _AVERAGES for part in path):
-        return 0
-    return 1 if all(part.lower() in _KNOWN for part in path) else 2
-
-
-def _dictionaries(value: Any) -> dict[tuple[str, ...], dict[str, Tensor]]:
-    """Every dictionary with a convolution's weights by a dotted name, by the keys that lead to it."""
-    found: dict[tuple[str, ...], dict[str, Tensor]] = {}
-    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), value)])
-    seen: set[int] = set()
-    while waiting:
-        path, one = waiting.popleft()
-        if type(one) is not dict or id(one) in seen or len(path) > DEPTH:
-            continue
-        seen.add(id(one))
-        tensors = {n: t for n, t in one.items() if type(n) is str and isinstance(t, Tensor)}
-        if any(len(t.shape) == 4 and "." in n and t.kind in FLOATS for n, t in tensors.items()):
-            found[path] = tensors
-            continue
-        inner = [(name, v) for name, v in one.items() if type(name) is str and not name.lower().startswith(_PASSED)]
-        waiting += [((*path, name), v) for name, v in inner if type(v) is dict]
-    return found
-
-
-def _module(value: Any) -> dict[str, Tensor]:
-    """The tensors of a tree of TorchScript's modules by their dotted names."""
-    found: dict[str, Tensor] = {}
-    waiting, seen = [("", value, 0)], set()
-    while waiting:
-        prefix, module, depth = waiting.pop()
-        if not isinstance(module, Record) or type(module.state) is not dict or id(module) in seen or depth > DEPTH:
-            continue
-        seen.add(id(module))
-        for name, one in module.state.items():
-            if type(name) is str and isinstance(one, Tensor):
-                found[prefix + name] = one
-            elif type(name) is str:
-                waiting.append((f"{prefix}{name}.", one, depth + 1))
-    return found

@@ -5,13 +5,14 @@ with names of its own. The fields are read off the shape of that graph, then the
 it: a network is only recognised where both agree in every step, number and array.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, zip_longest
 from typing import Any
 
 from resnets.catalog import Architecture
-from resnets.errors import ResNetsError, some
+from resnets.errors import ResNetsError, plain, some
 from resnets.network import INPUT, Step, steps
 from resnets.weights.trunk import Block, Chain, OddError, Trunk, trunk_of
 
@@ -36,7 +37,7 @@ def recognise(found: Sequence[Step], source: str) -> tuple[Architecture, dict[st
     except OddError as error:
         raise _unknown(source, str(error)) from error
     ours = trunk_of(steps(architecture))
-    differing = [text for text in map(_difference, _pairs(ours, theirs)) if text]
+    differing = [text for text in (difference(*pair) for pair in _pairs(ours, theirs)) if text]
     if not differing and _layout(ours) != _layout(theirs):
         raise _unknown(source, "its shortcuts branch off in other places than those of the nearest one")
     if differing:
@@ -228,19 +229,28 @@ def _pairs(ours: Trunk, theirs: Trunk) -> Iterator[tuple[Step | None, Step | Non
     yield from zip_longest(ours.steps, theirs.steps)
 
 
-def _difference(pair: tuple[Step | None, Step | None]) -> str:
-    """What differs between our step and theirs, their names aside; empty where nothing does."""
-    ours, theirs = pair
+def difference(ours: Step | None, theirs: Step | None, keys: Mapping[str, str] | None = None) -> str:
+    """What differs between our step and theirs, their names aside; empty where nothing does.
+
+    `keys`: what each of our arrays should be called there; without it their shapes are compared.
+    """
     if ours is None or theirs is None:
-        return f"{ours.name} is missing" if ours else f"{theirs.name if theirs else ''} is one too many"
+        return (
+            f"{ours.name} is missing"
+            if ours
+            else plain(f"{theirs.name} ({theirs.op}) is one too many" if theirs else "")
+        )
     if ours.op != theirs.op:
-        return f"{theirs.name} is {theirs.op} instead of {ours.op}"
-    found = []
-    for field in ("channels", "kernel", "stride", "padding", "groups", "zeros"):
-        a, b = getattr(ours, field), getattr(theirs, field)
-        if a != b:
-            found.append(f"{field} {b} instead of {a}")
-    a_shapes, b_shapes = ([shape for _, shape in step.arrays] for step in (ours, theirs))
-    if a_shapes != b_shapes:
-        found.append(f"arrays {b_shapes} instead of {a_shapes}")
-    return f"{theirs.name} has {', '.join(found)}" if found else ""
+        return plain(f"{theirs.name} is {theirs.op} instead of {ours.op}")
+    fields = ("channels", "kernel", "stride", "padding", "groups", "zeros")
+    pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in fields]
+    found = [f"{name} {b} instead of {a}" for name, a, b in pairs if a != b]
+    if not math.isclose(ours.eps, theirs.eps, rel_tol=1e-5):
+        found.append(f"eps {theirs.eps:g} instead of {ours.eps:g}")
+    if keys is None or len(ours.arrays) != len(theirs.arrays):
+        a_shapes, b_shapes = ([shape for _, shape in step.arrays] for step in (ours, theirs))
+        found += [f"arrays {b_shapes} instead of {a_shapes}"] if a_shapes != b_shapes else []
+    else:
+        names = [(keys[name], key) for (name, _), (key, _) in zip(ours.arrays, theirs.arrays, strict=True)]
+        found += [f"{b} instead of {a}" for a, b in names if a != b]
+    return plain(f"{theirs.name} has {', '.join(found)}") if found else ""

@@ -45,16 +45,11 @@ class Place(NamedTuple):
 
 
 def write(model: Model, options: Options) -> bytes:
-    """The whole file. Raises ResNetsError where outputs of a graph are asked for, or names that cannot say this
-    network.
+    """The whole file.
 
-    `options.names`: names of another framework, without a card.
+    `options.names`: names of another framework, without a card. Raises ResNetsError where these cannot say this
+    network.
     """
-    if options.outputs:
-        raise ResNetsError(
-            "A .safetensors file holds arrays and no graph, so it cannot have more outputs.",
-            "Write a .onnx file instead.",
-        )
     if options.names is None:
         return _written(model.weights, {cards.KEY: cards.to_json(model.card), "format": "pt"})
     return _written(renamed(model, options.names, force=options.force), {"format": "pt"})

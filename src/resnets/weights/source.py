@@ -4,8 +4,11 @@ Readers see a model file through this alone: what they do not ask for is never r
 and no length that a file claims is allocated before it is known that the file has so many bytes.
 """
 
+import errno
 import hashlib
 import mmap
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
@@ -22,6 +25,20 @@ Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
 
 class DamagedError(Exception):
     """The bytes contradict themselves; the message says how, to follow the file's name."""
+
+
+def small(path: Path, most: int) -> bytes | None:
+    """All bytes of a regular file of at most so many; None where there is none. Raises OSError for any other."""
+    try:
+        # A pipe under that name would block for ever.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+            raise OSError(errno.EINVAL, f"it is no regular file of at most {most >> 20} MB", str(path))
+        return file.read(most)
 
 
 @dataclass(eq=False)

@@ -50,6 +50,15 @@ def test_wrappers_around_all_names_are_taken_off_and_counters_left_out():
         read({})
 
 
+def test_a_name_has_so_many_wrappers_and_characters_at_most():
+    arrays = held(array_shapes(TINY))
+    assert read({"module." * 8 + name: one for name, one in arrays.items()}).architecture == TINY
+    with pytest.raises(ResNetsError, match="not those of a residual network"):
+        read({"module." * 9 + name: one for name, one in arrays.items()})
+    with pytest.raises(DamagedError, match="the name of an array has 560,012 characters"):
+        read({"module." * 80_000 + "conv1.weight": arrays["conv1.weight"]})
+
+
 def test_gluoncv_s_spelling_is_read_as_gluoncv():
     parts = {"weight": "gamma", "bias": "beta"}
     arrays = {}

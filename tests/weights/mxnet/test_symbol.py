@@ -13,9 +13,27 @@ from resnets.network import Step, steps
 from resnets.weights import files, params
 from resnets.weights.model import Model, digest
 from resnets.weights.mxnet import symbol
-from resnets.weights.mxnet.arrays import read_arrays
+from resnets.weights.mxnet.arrays import array, stored
 from resnets.weights.mxnet.lists import write_arrays
 from resnets.weights.source import Source
+
+
+def inserted(folder: Path, operator: str, before: str, **attributes: str) -> None:
+    """The symbol with one node more: on the way to a node, or, where `before` is empty, behind the answer."""
+    path = folder / "exported-symbol.json"
+    value = json.loads(path.read_text())
+    nodes = value["nodes"]
+    at = next((i for i, one in enumerate(nodes) if one["name"].endswith(before)), -1) if before else len(nodes)
+    (reads,) = value["heads"] if not before else [nodes[at]["inputs"][0]]
+    for one in nodes[at:]:
+        one["inputs"] = [[number + (number >= at), *rest] for number, *rest in one["inputs"]]
+    value["heads"] = [[number + (number >= at), *rest] for number, *rest in value["heads"]]
+    nodes.insert(at, {"op": operator, "name": "odd", "attrs": attributes, "inputs": [reads]})
+    if before:
+        nodes[at + 1]["inputs"][0] = [at, 0, 0]
+    else:
+        value["heads"] = [[at, 0, 0]]
+    path.write_text(json.dumps(value))
 
 
 def read(folder: Path) -> Model:
@@ -73,13 +91,64 @@ def test_other_symbols_of_mxnet_are_of_their_networks(shared, name):
         ("pool0_fwd", {"pooling_convention": "full"}, "pool0_fwd is Pooling, max, full instead of max_pool"),
         ("pool1_fwd", {"pool_type": "max"}, "pool1_fwd is Pooling, global max instead of global_pool"),
         ("relu0_fwd", {"act_type": "tanh"}, "relu0_fwd is Activation, tanh instead of relu"),
-        ("dense0_fwd", {"no_bias": "True"}, "dense0_fwd has 1 arrays instead of 2"),
+        ("dense0_fwd", {"no_bias": "True"}, "dense0_fwd has arrays [(10, 64)] instead of [(10, 64), (10,)]"),
         ("dense0_fwd", {"num_hidden": "11"}, "dense0_fwd has channels 11 instead of 10"),
+        ("dense0_fwd", {"flatten": "False"}, "dense0_fwd is FullyConnected of the last axis alone instead of linear"),
+        ("conv0_fwd", {"layout": "NHWC"}, "conv0_fwd is Convolution, dilated or not NCHW instead of conv"),
+        ("pool0_fwd", {"layout": "NHWC"}, "pool0_fwd is Pooling, not NCHW instead of max_pool"),
+        ("pool1_fwd", {"layout": "NHWC"}, "pool1_fwd is Pooling, not NCHW instead of global_pool"),
+        ("batchnorm1_fwd", {"min_calib_range": "0"}, "batchnorm1_fwd is BatchNorm, min_calib_range 0 instead of"),
+        ("relu0_fwd", {"slope": "2"}, "relu0_fwd is Activation, slope 2 instead of relu"),
     ],
 )
 def test_a_step_that_differs_is_named(exported, node, attributes, how):
     changed(exported, node, **attributes)
     assert how in problem(exported)
+
+
+@pytest.mark.parametrize(
+    ("operator", "before", "attributes", "how"),
+    [
+        ("softmax", "dense0_fwd", {}, "odd is softmax instead of linear"),
+        ("log_softmax", "stage1_conv2_fwd", {}, "odd is softmax instead of conv"),
+        ("softmax", "", {"axis": "0"}, "odd (softmax, axis 0) is one too many"),
+        ("softmax", "", {"temperature": "9"}, "odd (softmax, temperature 9) is one too many"),
+        ("SoftmaxActivation", "", {"mode": "channel"}, "odd (SoftmaxActivation, mode channel) is one too many"),
+        ("Dropout", "dense0_fwd", {"mode": "always"}, "odd is Dropout, mode always instead of linear"),
+        ("Flatten", "stage1_conv2_fwd", {}, "odd is Flatten instead of conv"),
+    ],
+)
+def test_what_changes_nothing_in_its_place_is_refused_elsewhere(exported, operator, before, attributes, how):
+    inserted(exported, operator, before, **attributes)
+    assert how in problem(exported)
+
+
+def test_a_softmax_behind_the_classifier_is_left_out_and_that_is_said(exported):
+    before = digest(read(exported).weights)
+    for operator, attributes in (("softmax", {"axis": "1"}), ("log_softmax", {}), ("SoftmaxOutput", {"out_grad": "1"})):
+        path = exported / "exported-symbol.json"
+        whole = path.read_text()
+        inserted(exported, operator, "", **attributes)
+        inserted(exported, "Dropout", "dense0_fwd", p="0.5", mode="training")
+        found = read(exported)
+        assert digest(found.weights) == before
+        assert found.notes[-1] == found.card.source["notes"][-1]
+        assert found.notes[-1].startswith("odd, the softmax at the end of exported-symbol.json, is left out")
+        inserted(exported, "softmax", "")
+        assert "is one too many" in problem(exported) or "one name" in problem(exported)
+        path.write_text(whole)
+
+
+def test_a_node_has_one_output(exported):
+    path = exported / "exported-symbol.json"
+    value = json.loads(path.read_text())
+    value["heads"][0][1] = 1
+    path.write_text(json.dumps(value))
+    assert "its answer is the output 1 of node" in problem(exported)
+    value["heads"][0][1] = 0
+    value["nodes"][-1]["inputs"][0][1] = 2
+    path.write_text(json.dumps(value))
+    assert "reads the output 2 of node" in problem(exported)
 
 
 def test_every_difference_is_listed_at_once(exported):
@@ -111,7 +180,8 @@ def test_arrays_that_are_exchanged_are_named(exported):
 
 def test_a_network_whose_names_say_nothing_is_known_by_its_symbol(exported):
     before = read(exported)
-    arrays = read_arrays(Source.of((exported / "exported-0000.params").read_bytes(), "x"))
+    whole = stored(Source.of((exported / "exported-0000.params").read_bytes(), "x"))
+    arrays = {name: array(one) for name, one in whole.items()}
     plain = {name: f"{name[:4]}a{number}" for number, name in enumerate(arrays)}
     (exported / "exported-0000.params").write_bytes(write_arrays({plain[name]: a for name, a in arrays.items()}))
     path = exported / "exported-symbol.json"

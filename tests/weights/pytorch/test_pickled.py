@@ -34,6 +34,24 @@ def test_a_module_is_told_from_a_call():
         named("a\x1b[2J.b")
 
 
+STORAGE = b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX%sX\x03\x00\x00\x00cpuK\x01tQ"
+CALLS = {  # each repeats one call that looks through what was kept
+    "a dictionary of pairs": b"](" + b"K\x01K\x01\x86" * 9000 + b"eq\x000ccollections\nOrderedDict\nq\x010"
+    + b"h\x01h\x00\x85R0" * 300 + b"N.",
+    "the same behind another maker": b"](" + b"K\x01K\x01\x86" * 9000 + b"e\x85q\x000ccollections\nOrderedDict\nq\x010"
+    b"ctorch._tensor\n_rebuild_from_type_v2\nq\x020" + b"h\x02(h\x01Nh\x00NtR0" * 300 + b"N.",
+    "a shape": b"(" + b"K\x01" * 9000 + b"tq\x00" + b"0ctorch._utils\n_rebuild_tensor_v2\n"
+    + STORAGE % b"\x01\x00\x00\x000" + b"K\x00h\x00h\x00\x89}tR.",
+    "a storage's key": STORAGE % (b"\x88\x13\x00\x00" + b"0" * 5000) + b".",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_call_looks_through_no_more_than_the_bytes_before_it(kind):
+    with pytest.raises(DamagedError, match=r"copies far more|none can"):
+        pickled.load(Source.of(b"\x80\x02" + CALLS[kind], "m"), 0, "m")
+
+
 @pytest.mark.parametrize(
     ("shape", "stride", "span", "contiguous"),
     [

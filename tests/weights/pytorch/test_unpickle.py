@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from resnets.errors import ResNetsError
 from resnets.weights.pytorch.opcodes import CONSTANTS, KEEP, LOOK, REFUSED
-from resnets.weights.pytorch.unpickle import _STEPS, Global, Record, unpickle
+from resnets.weights.pytorch.unpickle import _STEPS, Charge, Global, Record, unpickle
 from resnets.weights.source import DamagedError, Source
 
 
@@ -23,7 +23,7 @@ class Anything:
     def named(self, name: str) -> Global:
         return Global(name)
 
-    def made(self, callee: Global, arguments: tuple[Any, ...]) -> Any:
+    def made(self, callee: Global, arguments: tuple[Any, ...], charge: Charge) -> Any:
         return Record(callee, arguments)
 
     def outside(self, key: Any) -> Any:
@@ -172,6 +172,28 @@ def test_bombs_cost_no_more_than_their_bytes():
     with pytest.raises(DamagedError, match="more than 2,000,000 steps"):
         read(b"N0" * 1_500_000 + b".")
     assert time.process_time() - began < 15
+
+
+MANY = b"(" + b"N" * 30_000 + b"tq\x000"  # a tuple of them, kept
+LONG = b"X\x30\x75\x00\x00" + b"a" * 30_000
+COPIES = {  # each repeats one opcode that looks through what was kept
+    "arguments": MANY + b"cA\nB\nq\x010}X\x01\x00\x00\x00aNsq\x020" + b"h\x01h\x00h\x02\x920" * 3000 + b"N.",
+    "keys": LONG + b"q\x000" + LONG + b"q\x010}h\x00Ns" + b"h\x01Ns" * 3000 + b".",
+    "names": LONG + b"q\x000h\x00h\x00\x93.",
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_one_opcode_copies_no_more_than_the_bytes_before_it(kind):
+    with pytest.raises(DamagedError, match=r"copies far more than it holds|a name of 60,000 characters"):
+        read(COPIES[kind])
+
+
+def test_lines_are_read_in_time_that_grows_with_them():
+    began = time.process_time()
+    assert len(read(b"(" + b"I7\n" * 300_000 + b"l.")) == 300_000
+    assert read(b"V" + b"x" * 60_000 + b"\n.") == "x" * 60_000
+    assert time.process_time() - began < 2
 
 
 plain = st.recursive(

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from resnets.card import Card
 from resnets.catalog import Architecture, differing
-from resnets.errors import ResNetsError, did_you_mean, plain, some
+from resnets.errors import ResNetsError, plain, some
 from resnets.network import array_shapes, same
 from resnets.weights.dialects.gluon import GLUONCV
-from resnets.weights.dialects.shapes import Shapes, adapted, mismatches
+from resnets.weights.dialects.shapes import Shapes, adapted
 from resnets.weights.dialects.table import FLOATS, Dialect, Stored
 from resnets.weights.dialects.torch import AKAMASTER, CANONICAL, COUNTER, TIMM, TORCHVISION, counters
-from resnets.weights.model import Model, verify
+from resnets.weights.dialects.variant import refuse_unbuilt
+from resnets.weights.model import MAX_NAME, Model, mismatches, verify
 from resnets.weights.source import DamagedError, Source
 
 DIALECTS: dict[str, Dialect] = {  # in the order in which they are tried
@@ -22,6 +23,7 @@ DIALECTS: dict[str, Dialect] = {  # in the order in which they are tried
 }
 # What wraps a whole network: nn.DataParallel and DistributedDataParallel, torch.compile, Lightning's modules.
 _WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "_model", "backbone", "encoder")
+MAX_WRAPPERS = 8  # around each other
 _PARTS = ("weight", "bias", "running_mean", "running_var")
 _EXACTLY = {"float16": "exactly", "bfloat16": "exactly", "float64": "rounded"}
 
@@ -34,14 +36,19 @@ def read_named(
     `given`: the network, where the names do not say all of it; its classes and input channels follow the arrays.
     `most`: how many bytes the arrays may have in all, stored. `notes`: what else there is to tell. Raises
     ResNetsError where the names are nobody's, leave open which network it is, or do not fit the network (all
-    mismatches are listed).
+    mismatches are listed), and where the file's own name, or timm's config.json, tells of parts that no array shows.
     """
+    longest = max(map(len, arrays), default=0)
+    if longest > MAX_NAME:
+        raise DamagedError(f"the name of an array has {longest:,} characters")
     arrays = {name: one for name, one in _unwrapped(arrays).items() if not _idle(name, one)}
     shapes = {name: one.shape for name, one in arrays.items()}
     try:
         dialect, architecture = _implied(shapes) if given is None else _fitting(given, shapes)
     except ResNetsError as error:
         raise ResNetsError(f"{source.name} is not read. {error.problem}", error.remedy) from error
+    if given is None and dialect in (TORCHVISION, TIMM):
+        refuse_unbuilt(source)
     names = dialect.names(architecture)
     wanted = {name: their for name, their in names.items() if their in arrays}
     found = mismatches({names[name]: shape for name, shape in array_shapes(architecture).items()}, shapes)
@@ -71,10 +78,6 @@ def renamed(model: Model, names: str, *, force: bool = False) -> dict[str, NDArr
     Raises ResNetsError where these names have none for a part of the network, or imply another network (with the fields
     that would be lost), but for `force`.
     """
-    if names not in DIALECTS:
-        raise ResNetsError(
-            f"No names are called {names!r}.", did_you_mean(names, DIALECTS, f"Use one of {', '.join(DIALECTS)}.")
-        )
     dialect, a = DIALECTS[names], model.architecture
     table = dialect.names(a)
     if not force:
@@ -110,8 +113,8 @@ def _refuse_loss(dialect: Dialect, a: Architecture, shapes: Shapes) -> None:
 def _unwrapped(arrays: Mapping[str, Stored]) -> Mapping[str, Stored]:
     """The arrays without what all their names begin with because of a wrapper around the network."""
     arrays = {name: one for name, one in arrays.items() if "." in name or not counters(name)}
-    while arrays:
-        first = next(iter(arrays)).partition(".")[0]
+    for _ in range(MAX_WRAPPERS):
+        first = next(iter(arrays), "").partition(".")[0]
         if first not in _WRAPPERS or any(not name.startswith(f"{first}.") for name in arrays):
             break
         arrays = {name[len(first) + 1 :]: one for name, one in arrays.items()}

@@ -2,7 +2,7 @@
 
 torchvision's, timm's and akamaster's names are canonical ones, or become so by two replacements. What names and
 shapes do not say is taken as those frameworks build it: the stride of a bottleneck in its 3x3 convolution, an epsilon
-of 1e-5.
+of 1e-5, no dilation and no anti-aliasing, which have no arrays (`variant` looks for names that tell of the latter).
 """
 
 import re
@@ -13,12 +13,13 @@ from itertools import product
 from resnets.catalog import ARCHITECTURES, MAX_COUNT, Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, array_shapes, block_shapes
+from resnets.weights.model import mismatches
 
 Shapes = Mapping[str, Shape]
 _BLOCK = re.compile(r"layer([1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.")
-MOST = 2000  # names in a sentence: more than 152 layers have
 _STEMS = {7: "imagenet", 3: "cifar"}
-# What other members of the family have: part of a name, what it is. timm/models/resnet.py and timm/layers.
+# What other members of the family have: part of a name, what it is. timm/models/resnet.py and timm/layers, whose newer
+# versions save no filters of anti-aliasing.
 _FOREIGN = (
     (r"\.se\.|\.se_module\.", "squeeze-and-excitation"),
     (r"\.(attn|eca)\.", "channel attention"),
@@ -51,19 +52,6 @@ def derived(shapes: Shapes, *, zeros: str | None = None) -> Architecture:
     _refuse_open(fitting[0], shapes, zeros)
     chosen = fitting[0]
     return replace(chosen, shortcut_zeros=zeros) if zeros and chosen.shortcut == "A" else chosen
-
-
-def mismatches(wanted: Shapes, found: Shapes) -> list[str]:
-    """Everything in which two sets of names and shapes differ, grouped, one phrase a group."""
-    missing = [name for name in wanted if name not in found]
-    extra = [name for name in found if name not in wanted]
-    other = [
-        f"{name} {found[name]} instead of {shape}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    groups = (("missing", missing), ("not part of the network", extra), ("of another shape", other))
-    return [f"{len(names)} {what}: {plain(some(names, MOST))}" for what, names in groups if names]
 
 
 def candidates(a: Architecture, shapes: Shapes) -> list[str]:

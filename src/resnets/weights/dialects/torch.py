@@ -115,7 +115,7 @@ def _implied_akamaster(shapes: Mapping[str, Shape]) -> Architecture | None:
 
 
 def _says(architecture: Architecture) -> str:
-    found = ["an epsilon of 1e-5, no dilation and no anti-aliasing"]
+    found = ["an epsilon of 1e-5, no dilation and no anti-aliasing, of which no array would tell"]
     if architecture.bottleneck:
         found.append("a bottleneck's stride in its 3x3 convolution")
     if architecture.shortcut_pool:

@@ -25,16 +25,6 @@ def array(one: Stored) -> NDArray[Any]:
     return one.within.array(f"<{one.kind}" if one.kind != "?" else "?", one.shape, one.at)
 
 
-def read_arrays(source: Source) -> dict[str, NDArray[Any]]:
-    """Every array by name; those without data are left out.
-
-    Raises DamagedError for a damaged file, ResNetsError that names them for sparse arrays.
-    """
-    found = stored(source)
-    refuse_sparse(found.values(), source.name)
-    return {name: array(one) for name, one in found.items() if one.kind}
-
-
 def refuse_sparse(found: Iterable[Stored], source: str) -> None:
     """Raises ResNetsError that names every sparse array."""
     odd = [f"{plain(one.name)} ({one.kind})" for one in found if one.kind and not one.dense]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.errors import plain, some
-from resnets.weights.model import absurd
+from resnets.weights.model import MAX_NAME, absurd
 from resnets.weights.source import DamagedError, Source
 
 LIST_MAGIC = 0x112
@@ -24,7 +24,6 @@ DTYPES = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "?", "i2", "u2", "u4", "u8",
 SPARSE = {1: ("row_sparse", 1), 2: ("csr", 2)}  # storage type: name, number of index arrays beside the values
 DENSE = (0, -1)  # -1 is what an array without data may have
 MAX_ARRAYS = 1 << 17  # fifteen times those of 1,202 layers
-MAX_NAME = 4096  # bytes
 CPU = (1, 0)  # kind and number of the device that MXNet notes with each array
 
 

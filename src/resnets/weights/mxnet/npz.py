@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from resnets.weights.model import absurd
+from resnets.weights.model import MAX_NAME, absurd
 from resnets.weights.mxnet.lists import DTYPES, MAX_ARRAYS, Stored
 from resnets.weights.pytorch import archive
 from resnets.weights.source import DamagedError, Source
@@ -31,6 +31,9 @@ def stored(source: Source) -> dict[str, Stored]:
     found = archive.entries(source)
     if len(found) > MAX_ARRAYS:
         raise DamagedError(f"it should hold {len(found):,} arrays")
+    longest = max(map(len, found), default=0) - len(".npy")
+    if longest > MAX_NAME:
+        raise DamagedError(f"the name of an array has {longest:,} characters")
     odd = [name for name in found if not name.endswith(".npy")]
     if odd:
         raise DamagedError(f"its entry {odd[0][:200]!r} is no array of NumPy's")

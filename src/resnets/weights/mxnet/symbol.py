@@ -5,10 +5,7 @@ step, and is the network where names imply none.
 """
 
 import json
-import math
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,25 +13,31 @@ from pathlib import Path
 
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
-from resnets.network import Shape, Step, steps
+from resnets.network import Shape, steps
 from resnets.weights.model import Model
 from resnets.weights.mxnet.arrays import stored
-from resnets.weights.mxnet.graph import walk
-from resnets.weights.recognise import recognise
-from resnets.weights.source import Source
+from resnets.weights.mxnet.graph import Network, walk
+from resnets.weights.recognise import difference, recognise
+from resnets.weights.source import Source, small
 from resnets.weights.trunk import OddError, trunk_of
 
 MAX_BYTES = 16 << 20  # of the JSON: five times that of 1,202 layers
-_COMPARED = ("channels", "kernel", "stride", "padding", "groups", "zeros")
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A symbol's network, its arrays under their names in the file. `fixed`: the gammas that count as 1."""
+    """A symbol's network, its arrays under their names in the file."""
 
     path: Path
-    steps: list[Step]
-    fixed: frozenset[str]
+    network: Network
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to tell of it."""
+        name = plain(self.network.left_out)
+        return (
+            [f"{name}, the softmax at the end of {self.path.name}, is left out: the logits are kept."] if name else []
+        )
 
 
 def beside(source: Source, shapes: Mapping[str, Shape]) -> Graph | None:
@@ -50,13 +53,13 @@ def beside(source: Source, shapes: Mapping[str, Shape]) -> Graph | None:
     if text is None:
         return None
     try:
-        found_steps, fixed = walk(json.loads(text), shapes)
+        network = walk(json.loads(text), shapes)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ResNetsError(
             f"{path} is damaged, or no symbol of MXNet's ({type(error).__name__}: {plain(str(error))[:200]}).",
             f"Export it again, or move it away to use {source.path.name} by its names alone.",
         ) from error
-    return Graph(path, found_steps, frozenset(fixed))
+    return Graph(path, network)
 
 
 def check(source: Source, model: Model) -> str | None:
@@ -70,20 +73,20 @@ def check(source: Source, model: Model) -> str | None:
     compare(graph, model.architecture)
     return (
         f"checked against {graph.path.name}: strides, pads, groups, epsilons and connections of its"
-        f" {len(graph.steps)} steps are those of the network"
+        f" {len(graph.network.steps)} steps are those of the network"
     )
 
 
 def recognised(graph: Graph, source: str) -> tuple[Architecture, dict[str, str]]:
     """The network that the symbol alone describes, and the name in the file of each array by canonical name."""
-    return recognise(graph.steps, f"{graph.path.name} beside {source}")
+    return recognise(graph.network.steps, f"{graph.path.name} beside {source}")
 
 
 def compare(graph: Graph, architecture: Architecture, keys: Mapping[str, str] | None = None) -> None:
     """Raises ResNetsError that lists every step in which the symbol is not that network. `keys`: as of `recognised`."""
     try:
-        theirs, ours = trunk_of(graph.steps).steps, trunk_of(steps(architecture)).steps
-        differing = [_difference(a, b, keys) for a, b in zip_longest(ours, theirs)]
+        theirs, ours = trunk_of(graph.network.steps).steps, trunk_of(steps(architecture)).steps
+        differing = [difference(a, b, keys) for a, b in zip_longest(ours, theirs)]
     except OddError as error:
         differing = [str(error)]
     found = [text for text in differing if text]
@@ -94,37 +97,11 @@ def compare(graph: Graph, architecture: Architecture, keys: Mapping[str, str] | 
         )
 
 
-def _difference(ours: Step | None, theirs: Step | None, keys: Mapping[str, str] | None) -> str:
-    if ours is None or theirs is None:
-        return f"{plain(theirs.name)} is one too many" if theirs else f"{ours.name if ours else ''} is missing"
-    if ours.op != theirs.op:
-        return f"{plain(theirs.name)} is {plain(theirs.op)} instead of {ours.op}"
-    pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in _COMPARED]
-    found = [f"{name} {b} instead of {a}" for name, a, b in pairs if a != b]
-    if not math.isclose(ours.eps, theirs.eps, rel_tol=1e-6):
-        found.append(f"eps {theirs.eps:g} instead of {ours.eps:g}")
-    if len(ours.arrays) != len(theirs.arrays):
-        found.append(f"{len(theirs.arrays)} arrays instead of {len(ours.arrays)}")
-    elif keys is not None:
-        names = [(keys[name], key) for (name, _), (key, _) in zip(ours.arrays, theirs.arrays, strict=True)]
-        found += [f"{plain(b)} instead of {plain(a)}" for a, b in names if a != b]
-    return f"{plain(theirs.name)} has {', '.join(found)}" if found else ""
-
-
 def _text(path: Path) -> bytes | None:
-    """The bytes of a regular file of a sane size; None where there is none."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
-        return None
+        return small(path, MAX_BYTES)
     except OSError as error:
         raise ResNetsError(
-            f"{path} cannot be read ({error.strerror}).", "Check its permissions, or move it away."
+            f"{path} cannot be read as a symbol of MXNet's ({error.strerror}).",
+            "Check its permissions, or move it away.",
         ) from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise ResNetsError(
-                f"{path} is no regular file of at most {MAX_BYTES >> 20} MB, so no symbol of MXNet's.", "Move it away."
-            )
-        return file.read(MAX_BYTES)

@@ -11,6 +11,7 @@ from typing import Any
 from resnets.weights.source import DamagedError, Source
 
 MAX_LINE = 1 << 16  # bytes of a text that ends with its line
+SHORT_LINE = 1 << 8  # which most have: no more is copied for these
 MAX_DIGITS = 1000  # of a number that is written out
 
 
@@ -33,9 +34,12 @@ class Reader:
         return self.take(self.number(form, size))
 
     def line(self) -> bytes:
-        ahead = self.source.at(self.position, min(MAX_LINE, self.source.size - self.position))
-        end = ahead.find(b"\n")
-        if end < 0:
+        for most in (SHORT_LINE, MAX_LINE):
+            ahead = self.source.at(self.position, min(most, self.source.size - self.position))
+            end = ahead.find(b"\n")
+            if end >= 0:
+                break
+        else:
             raise DamagedError(f"the line at byte {self.position:,} of its pickle does not end")
         self.position += end + 1
         return ahead[:end]

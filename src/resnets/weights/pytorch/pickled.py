@@ -10,8 +10,8 @@ from math import prod
 from typing import Any
 
 from resnets.errors import ResNetsError, plain
-from resnets.weights.model import absurd
-from resnets.weights.pytorch.unpickle import Global, Record, paired, unpickle
+from resnets.weights.model import MAX_NAME, MAX_RANK, absurd
+from resnets.weights.pytorch.unpickle import Charge, Global, Record, paired, unpickle
 from resnets.weights.source import DamagedError, Source
 
 # torch's name of an element type: (its class of storage, bytes, NumPy's name where it is a floating-point number)
@@ -123,13 +123,13 @@ class _Torch:
             self.globals[name] = Global(name)
         return self.globals[name]
 
-    def made(self, callee: Global, arguments: tuple[Any, ...]) -> Any:
+    def made(self, callee: Global, arguments: tuple[Any, ...], charge: Charge) -> Any:
         """A tensor, or a dictionary, or for all else a record of the call."""
         name = callee.name
         if name == "torch._tensor._rebuild_from_type_v2" and len(arguments) == 4:
             inner, _, arguments, _ = arguments  # a tensor with attributes
             if isinstance(inner, Global) and inner.name != name and type(arguments) is tuple:
-                return self.made(inner, arguments)
+                return self.made(inner, arguments, charge)
             raise DamagedError("a tensor of its pickle is made of another one's maker")
         last = name.removeprefix("torch._utils.")
         if last in _TENSORS:
@@ -137,7 +137,7 @@ class _Torch:
         if last in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
             return _first(arguments, Tensor)
         if name in _DICTIONARIES:
-            return _dictionary(arguments)
+            return _dictionary(arguments, charge)
         return _first(arguments, tuple) if name == "torch.Size" else Record(callee, arguments)
 
     def outside(self, key: Any) -> Any:
@@ -147,7 +147,7 @@ class _Torch:
         if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage":
             raise DamagedError("its pickle refers to something that is no storage")
         _, kind, name, _, count, *view = key
-        if not isinstance(kind, Global) or type(name) is not str or not _natural(count):
+        if not isinstance(kind, Global) or type(name) is not str or len(name) > MAX_NAME or not _natural(count):
             raise DamagedError("its pickle describes a storage that none can be")
         element = "uint8" if kind.name in _UNTYPED else _STORAGES.get(kind.name)
         if element is None:
@@ -201,7 +201,8 @@ def _tensor(maker: str, arguments: tuple[Any, ...]) -> Tensor:
     storage, offset, shape, stride = arguments[:4]
     if not isinstance(storage, Storage) or type(shape) is not tuple or type(stride) is not tuple:
         raise DamagedError("its pickle makes a tensor of what is no storage")
-    if len(shape) != len(stride) or not all(map(_natural, (offset, *shape, *stride))) or absurd(shape):
+    odd = len(shape) != len(stride) or len(shape) > MAX_RANK
+    if odd or not all(map(_natural, (offset, *shape, *stride))) or absurd(shape):
         raise DamagedError("its pickle gives a tensor a shape or a place that none can have")
     kind = storage.kind
     if maker.endswith("_v3"):
@@ -215,12 +216,13 @@ def _tensor(maker: str, arguments: tuple[Any, ...]) -> Tensor:
     return tensor
 
 
-def _dictionary(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+def _dictionary(arguments: tuple[Any, ...], charge: Charge) -> dict[Any, Any]:
     """Python 3 puts the items in afterwards; Python 2 gave an OrderedDict a list of them."""
     pairs = arguments[0] if arguments and type(arguments[0]) is list else []
+    charge(len(pairs))
     if any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
         raise DamagedError("its pickle makes a dictionary of what are no pairs")
-    return paired([value for pair in pairs for value in pair])
+    return paired([value for pair in pairs for value in pair], charge)
 
 
 def _first(arguments: tuple[Any, ...], kind: type) -> Any:

@@ -2,19 +2,23 @@
 
 An interpreter of the opcodes of protocols 0 to 5 (CPython's Lib/pickletools.py lists them) over plain values. What a
 pickle wants called is looked up in nothing: `Meaning.named` refuses a name or lets it pass as an inert `Global`, and
-`Meaning.made` turns a call of it into a value. Depth costs no recursion, and work and memory are bounded by the number
-of opcodes, which is bounded by the bytes.
+`Meaning.made` turns a call of it into a value. Depth costs no recursion. What one opcode can do to much that was kept
+(copy it, compare it) is charged against the bytes read so far, so that work and memory are bounded by the bytes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from resnets.weights.model import MAX_NAME
 from resnets.weights.pytorch.opcodes import CONSTANTS, KEEP, LOOK, REFUSED, Reader, text_of
 from resnets.weights.source import DamagedError, Source
 
 MAX_OPCODES = 2_000_000  # three times those of 1,202 layers with an optimiser and an average: a few seconds of reading
 _SMALL = 1 << 60  # larger ones can be chosen so that all have one hash
+_FREE = 1 << 12  # what may be charged beyond the bytes read
+_COMPARED = 64  # characters of a key that are compared as fast as one value is copied
+Charge = Callable[[int], None]  # takes how many values are about to be copied, raises DamagedError where too many were
 
 
 @dataclass(eq=False, frozen=True)
@@ -40,8 +44,8 @@ class Meaning(Protocol):
     def named(self, name: str) -> Global:
         """The marker of a dotted name that may be spoken of."""
 
-    def made(self, callee: Global, arguments: tuple[Any, ...]) -> Any:
-        """What a call gives, without making it."""
+    def made(self, callee: Global, arguments: tuple[Any, ...], charge: Charge) -> Any:
+        """What a call gives, without making it. Whatever looks through arguments says so to `charge` before."""
 
     def outside(self, key: Any) -> Any:
         """What a persistent id refers to."""
@@ -52,6 +56,7 @@ class _Machine:
 
     def __init__(self, reader: Reader, meaning: Meaning) -> None:
         self.reader, self.meaning = reader, meaning
+        self.begin, self.charged = reader.position, 0
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks beneath each mark
         self.memo: dict[int, Any] = {}
@@ -86,6 +91,12 @@ class _Machine:
         else:
             raise DamagedError(f"byte {reader.position - 1:,} of its pickle is no opcode")
 
+    def charge(self, count: int) -> None:
+        """Values that stood in the pickle once and are copied again."""
+        self.charged += count
+        if self.charged > self.reader.position - self.begin + _FREE:
+            raise DamagedError("its pickle copies far more than it holds")
+
     def last(self, count: int) -> list[Any]:
         if len(self.stack) < count:
             raise IndexError("stack")
@@ -105,7 +116,7 @@ class _Machine:
     def call(self, callee: Any, arguments: Any) -> None:
         if not isinstance(callee, Global) or type(arguments) is not tuple:
             raise DamagedError(f"its pickle calls a {type(callee).__name__}")
-        self.stack.append(self.meaning.made(callee, arguments))
+        self.stack.append(self.meaning.made(callee, arguments, self.charge))
 
     def reduce(self) -> None:
         arguments, callee = self.stack.pop(), self.stack.pop()
@@ -115,7 +126,10 @@ class _Machine:
         names, arguments, callee = self.stack.pop(), self.stack.pop(), self.stack.pop()
         if type(names) is not dict or type(arguments) is not tuple:
             raise DamagedError("its pickle calls something with what are no arguments")
-        self.call(callee, (*arguments, names) if names else arguments)
+        if names:
+            self.charge(len(arguments))
+            arguments = (*arguments, names)
+        self.call(callee, arguments)
 
     def obj(self) -> None:
         callee, *arguments = self.marked()
@@ -128,6 +142,8 @@ class _Machine:
     def dotted(self, module: Any, name: Any) -> str:
         if type(module) is not str or type(name) is not str:
             raise DamagedError("its pickle has a name that is no text")
+        if len(module) + len(name) > MAX_NAME:
+            raise DamagedError(f"its pickle has a name of {len(module) + len(name):,} characters")
         return f"{module}.{name}"
 
     def name(self) -> None:
@@ -161,7 +177,7 @@ class _Machine:
             target = target.items
         if type(target) is not dict or len(found) % 2:
             raise DamagedError("its pickle sets items of what is no dictionary")
-        target.update(paired(found))
+        target.update(paired(found, self.charge))
 
     def drop(self) -> None:
         self.marked()
@@ -184,9 +200,11 @@ class _Key:
         self.value = value
 
 
-def paired(found: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn as a dictionary."""
-    return dict(zip(map(_hashable, found[::2]), found[1::2], strict=True))
+def paired(found: list[Any], charge: Charge) -> dict[Any, Any]:
+    """Keys and values in turn as a dictionary. Keys may be compared with equal ones: long ones are charged."""
+    keys = found[::2]
+    charge(sum(len(key) for key in keys if type(key) in (str, bytes)) // _COMPARED)
+    return dict(zip(map(_hashable, keys), found[1::2], strict=True))
 
 
 def _hashable(key: Any) -> Any:
@@ -200,7 +218,7 @@ _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     b"2": lambda m: m.push(m.stack[-1]),
     b"l": lambda m: m.push(m.marked()),
     b"t": lambda m: m.push(tuple(m.marked())),
-    b"d": lambda m: m.push(paired(m.marked())),
+    b"d": lambda m: m.push(paired(m.marked(), m.charge)),
     b"\x91": lambda m: m.push(m.marked()),  # a frozen set, for which see the set
     b"a": lambda m: m.put([m.stack.pop()]),
     b"e": lambda m: m.put(m.marked()),
