@@ -279,9 +279,18 @@ def differing(a: Architecture, b: Architecture) -> dict[str, tuple[Any, Any]]:
     return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
 
 
+_TOLD = "block blocks widths stem stem_widths shortcut preact_first input_channels classes".split()
+
+
 def summary(architecture: Architecture) -> str:
-    """The catalog's name; for a network that has none, what it is in a few words."""
+    """The catalog's name; for a network that has none, what it is in a few words, with whatever is unusual about it."""
     a = replace(architecture, batch_norm="standard")
     folded = ", batch norms folded" if a != architecture else ""
+    name = named(a)
+    if name is not None:
+        return name + folded
+    told = {field: getattr(a, field) for field in _TOLD}
+    usual = Architecture(**told, shortcut_batch_norm=not a.preact, final_batch_norm=a.preact)
     blocks, widths = (",".join(map(str, numbers)) for numbers in (a.blocks, a.widths))
-    return (named(a) or f"{a.block} blocks {blocks} of widths {widths}, {a.stem} stem, shortcut {a.shortcut}") + folded
+    odd = "".join(f", {field} {value}" for field, (value, _) in differing(a, usual).items())
+    return f"{a.block} blocks {blocks} of widths {widths}, {a.stem} stem, shortcut {a.shortcut}{odd}{folded}"
