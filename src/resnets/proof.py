@@ -27,7 +27,6 @@ Batch = NDArray[np.float32]
 Logits = NDArray[Any]
 BATCH = 8  # images at a time
 MOST = 256  # images of a folder: a 152-layer network takes two seconds for each in float64
-IMAGENET, CIFAR = 224, 32  # pixels of a network whose card names no crop
 MAX_SIDE = 1024  # pixels of an image that networks are compared on: 60 MB a batch
 TOLERANCE = 1e-4  # largest relative difference of a conversion that holds
 LIMIT = 1e-2  # and of any that may
@@ -118,7 +117,8 @@ def prove(
     """
     own_graph, evidence = _evidence(source, read, given)
     before = graph_of(source, read)
-    images = inputs(written, before.size, data)
+    fits = graph_of(target, written).size if files.format_of(target.path).module == "t7" else None
+    images = inputs(written, before.size or fits, data)
     with Progress("compare", 2 * len(images), quiet=quiet) as progress:
         references = answers(before, images, progress)
         found = compare(references, answers(graph_of(target, written), images, progress), before.output)
@@ -141,8 +141,9 @@ def graph_of(source: Source, model: Model) -> Graph:
         from resnets.weights.torch7.run import run
 
         tree = t7.tree(source)
-        window = CIFAR if model.architecture.cifar_stem else IMAGENET  # what its last pooling covers
-        return Graph(lambda x: run(tree, x), size=(window, window), single=lambda x: run(tree, x, np.float32))
+        side = t7.side(tree)  # what its last pooling covers
+        size = (side, side) if side else None
+        return Graph(lambda x: run(tree, x), size=size, single=lambda x: run(tree, x, np.float32))
     found = files.runnable(source) if module == "onnx" else files.built(model)
     session = opener("onnxruntime")(found.model, cores())
     network = Network(session, found.answer, "logits", source.name)

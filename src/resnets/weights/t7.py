@@ -3,7 +3,6 @@
 A run's `latest.t7` leads to the model file that it names, in the same folder.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +16,17 @@ from resnets.weights.model import Model, agree, fit, verify
 from resnets.weights.options import Options
 from resnets.weights.recognise import recognise
 from resnets.weights.source import Source
+from resnets.weights.torch7 import cover
 from resnets.weights.torch7.export import export
 from resnets.weights.torch7.modules import root
-from resnets.weights.torch7.objects import Object, Table
-from resnets.weights.torch7.outline import what
+from resnets.weights.torch7.objects import Object
+from resnets.weights.torch7.outline import pointer, what
 from resnets.weights.torch7.read import parse
 from resnets.weights.torch7.steps import Tree
 from resnets.weights.torch7.tree import walk
 from resnets.weights.torch7.write import write as written
+
+USUAL = (32, 224)  # pixels of the images of fb's networks, for CIFAR and ImageNet
 
 
 def read(source: Source, given: Architecture | None) -> Model:
@@ -36,10 +38,11 @@ def read(source: Source, given: Architecture | None) -> Model:
     with _led(source) as (file, objects):
         found = walk(_network(objects, file.name), file.name)
         architecture, keys = recognise(found.steps, file.name)
+        pixels = cover.side(found)
         agree(given, architecture, file.name)
         weights = fit(architecture, {name: found.arrays[key]() for name, key in keys.items()}, file.name)
         followed = file is not source
-        origin = {"file": file.path.name, "sha256": _digest(file)} if followed else {}
+        origin = {"file": file.path.name, "sha256": file.sha256()} if followed else {}
         card = Card(
             named(architecture) or file.path.stem,
             architecture,
@@ -48,7 +51,7 @@ def read(source: Source, given: Architecture | None) -> Model:
         )
         verify(card, weights, file.name)
         notes = (f"{source.path.name} leads to {file.path.name}",) if followed else ()
-        return Model(architecture, weights, card, (*notes, *_notes(found)))
+        return Model(architecture, weights, card, (*notes, *_notes(found, pixels)))
 
 
 def write(model: Model, options: Options) -> bytes:
@@ -65,6 +68,14 @@ def tree(source: Source) -> Object:
         if file is not source:  # which is closed when we leave
             objects = parse(Source.of(file.whole(), file.name))
         return _network(objects, file.name)
+
+
+def side(module: Object) -> int | None:
+    """The one size of square images, in pixels, that Torch runs a stored network on; None where any size will do.
+
+    224 of the published files, 32 of those for CIFAR: cover.py. Raises ResNetsError where there is no such size.
+    """
+    return cover.side(walk(module, "the module tree"))
 
 
 def _network(objects: list[Any], source: str) -> Object:
@@ -84,7 +95,7 @@ def _led(source: Source) -> Iterator[tuple[Source, list[Any]]]:
     Only a file beside it is followed, and only once.
     """
     objects = parse(source)
-    name = _pointer(objects)
+    name = pointer(objects)
     if name is None:
         yield source, objects
         return
@@ -98,20 +109,9 @@ def _led(source: Source) -> Iterator[tuple[Source, list[Any]]]:
         yield file, parse(file)
 
 
-def _pointer(objects: list[Any]) -> str | None:
-    top = objects[0]
-    name = top["modelFile"] if isinstance(top, Table) and top["model"] is None else None
-    return name if isinstance(name, str) else None
-
-
-def _digest(source: Source) -> str:
-    sha = hashlib.sha256()
-    for chunk in source.chunks():
-        sha.update(chunk)
-    return sha.hexdigest()
-
-
-def _notes(found: Tree) -> Iterator[str]:
+def _notes(found: Tree, pixels: int | None) -> Iterator[str]:
+    if pixels is not None and pixels not in USUAL:
+        yield f"its last pooling fits images of {pixels}x{pixels} alone: the converted network takes others as well"
     for module in found.left_out:
         yield f"{module} at the end is left out: the converted network gives logits"
     kinds = {tensor.name for tensor in found.tensors}

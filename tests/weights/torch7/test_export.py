@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from resnets.card import RECIPES
 from resnets.catalog import ARCHITECTURES, Architecture, find
 from resnets.errors import ResNetsError
 from resnets.graph import build
@@ -46,12 +47,19 @@ def survives(model: Model) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
+def sized(model: Model, side: int) -> Model:
+    """The same with a recipe for images of that size, which the last pooling then fits."""
+    return replace(model, card=replace(model.card, recipe=replace(RECIPES["fb"], size=side, crop=side)))
+
+
 def runs(model: Model, side: int) -> None:
-    """The modules and ONNX Runtime compute the same."""
+    """The modules and ONNX Runtime compute the same of images of that size."""
     x = np.random.default_rng(0).standard_normal((2, model.architecture.input_channels, side, side), np.float32)
     session = onnxruntime.InferenceSession(build(model).SerializeToString())
     (expected,) = session.run(["logits"], {"data": x})
-    found = run(export(model, "cudnn"), x)
+    tree = export(sized(model, side), "cudnn")
+    assert t7.side(tree) >= side > t7.side(tree) - 32
+    found = run(tree, x)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
@@ -105,6 +113,17 @@ def test_zeros_on_both_sides_come_back_and_run(random_model):
         model = random_model(replace(thin("resnet20-cifar"), widths=widths, stem_widths=(12,), shortcut_zeros="both"))
         survives(model)
         runs(model, 32)
+
+
+def test_the_last_pooling_fits_the_images_of_the_network(random_model):
+    for stages, side, window in ((3, 0, 14), (4, 0, 7), (5, 0, 4), (4, 225, 8), (4, 100, 4), (4, 5000, 7), (9, 0, 1)):
+        widths = tuple(4 * (i + 1) for i in range(stages))
+        model = random_model(replace(find("resnet18"), blocks=(1,) * stages, widths=widths, stem_widths=(4,)))
+        tree = export(sized(model, side) if side else model)
+        pool = tree["modules"].items()[-3]
+        assert (pool["kH"], pool["kW"], pool["dH"]) == (window, window, 1)
+        survives(model)
+        assert t7.side(tree) == window * 2 ** (stages + 1)
 
 
 def test_shortcut_a_subsamples_with_any_stride_and_the_image_has_no_gradient(random_model):
@@ -183,7 +202,9 @@ def test_modules_compute_what_torch_computes(random_model, name):
     x = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
     with torch.no_grad():
         expected = network.double().eval()(torch.from_numpy(x).double()).numpy()
-    np.testing.assert_allclose(run(export(model), x), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        run(export(sized(model, 64)), x), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max()
+    )
 
 
 def test_groups_are_refused_where_nn_has_none(random_model):

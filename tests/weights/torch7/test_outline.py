@@ -5,7 +5,7 @@ import pytest
 
 from resnets.weights.source import Source
 from resnets.weights.torch7.objects import Function, Object, Storage, Table, tensor
-from resnets.weights.torch7.outline import MAX_LINES, outline, what
+from resnets.weights.torch7.outline import MAX_LINES, outline, pointer, what
 from resnets.weights.torch7.read import read
 
 KNOWN = {
@@ -31,6 +31,19 @@ def test_models_and_other_values_are_none_of_these(shared):
     others = [*sorted((folder / "misc").glob("table*.t7")), folder / "models" / "resnet20-cifar10-B.t7"]
     assert [what(objects(path)) for path in others] == [None] * len(others)
     assert what([]) is None
+
+
+def test_a_table_that_holds_a_network_is_a_model_whatever_else_is_in_it():
+    network = Object("nn.Sequential", 1, Table())
+    for fields in (
+        [("learningRate", 0.1), ("momentum", 0.9)],
+        [("epoch", 4.0), ("modelFile", "model_4.t7"), ("optimFile", "optimState_4.t7")],
+    ):
+        assert what([Table(fields)])
+        assert what([Table([*fields, ("model", network)])]) is None
+        assert pointer([Table([*fields, ("best", network)])]) is None
+    assert what([Table([("modelFile", "a.t7")])]) == "a pointer to the last checkpoint of a training, a.t7"
+    assert pointer([Table([("modelFile", "a.t7")])]) == "a.t7"
 
 
 def test_cifar_as_torch_has_it_is_known():

@@ -1,21 +1,22 @@
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from resnets.catalog import find
 from resnets.errors import ResNetsError
-from resnets.graph import build
 from resnets.weights import files
 from resnets.weights.source import Source
+from resnets.weights.torch7.cover import side
 from resnets.weights.torch7.export import export
 from resnets.weights.torch7.forward import LAYERS
-from resnets.weights.torch7.modules import root
+from resnets.weights.torch7.modules import OddModuleError, root
 from resnets.weights.torch7.objects import Object, Storage, Table, tensor
 from resnets.weights.torch7.read import read
 from resnets.weights.torch7.run import outputs, run
+from resnets.weights.torch7.tree import walk
 
 LAYER_FILES = Path(__file__).parents[2] / "oracles/torch7/layers"
 IMAGE = np.arange(2 * 3 * 5 * 5, dtype=np.float64).reshape(2, 3, 5, 5) % 7 - 3
@@ -111,11 +112,50 @@ def test_what_is_not_above_a_threshold_becomes_its_value():
     np.testing.assert_array_equal(found, np.where(IMAGE > 1, IMAGE, -9))
 
 
-def test_the_last_pooling_takes_the_whole_map_of_any_size():
-    for side in (3, 4, 9):
-        x = np.random.default_rng(0).normal(size=(2, 5, side, side))
-        found = forward(pool("nn.SpatialAveragePooling", 4, 1, divide=True), x)
-        np.testing.assert_allclose(found, x.mean((2, 3), keepdims=True))
+def test_a_pooling_and_a_view_are_what_is_stored(random_model):
+    """4x4/1 over the 8x8 map of 32 pixels: in Torch 25 rows an image. The network is one for images of 16 pixels."""
+    tree = export(random_model(replace(find("resnet20-cifar"), blocks=(1, 1, 1))))
+    small = np.random.default_rng(0).normal(size=(2, 3, 16, 16))
+    assert side(walk(tree, "")) == 32
+    with pytest.raises(ResNetsError, match=r"window 8x8 .* is larger than a map of 4x4"):
+        run(tree, small)
+    pooling = tree["modules"][7.0]
+    kept = [(key, value) for key, value in pooling.value.pairs if key not in ("kH", "kW")]
+    pooling.value.pairs = [*kept, ("kH", 4.0), ("kW", 4.0)]
+    assert side(walk(tree, "")) == 16
+    assert run(tree, small).shape == (2, 10)
+    for images in (1, 2):
+        with pytest.raises(ResNetsError, match=f"makes {25 * images} rows of answers of {images} images"):
+            run(tree, np.zeros((images, 3, 32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "fields", "shape", "found"),
+    [
+        ("View", (8,), {"numInputDims": 3.0}, (2, 8, 1, 1), (2, 8)),
+        ("View", (8,), {"numInputDims": 3.0}, (2, 8, 5, 5), (50, 8)),
+        ("View", (8,), {}, (2, 8, 5, 5), (50, 8)),
+        ("View", (8,), {}, (1, 8, 1, 1), (8,)),
+        ("View", (-1, 8), {}, (2, 8, 1, 1), (2, 8)),
+        ("View", (-1, 8), {"numInputDims": 3.0}, (2, 8, 1, 1), (2, 1, 8)),
+        ("View", (-1,), {"numInputDims": 3.0}, (2, 8, 5, 5), (2, 200)),
+        ("View", (-1,), {}, (2, 8, 1, 1), (16,)),
+        ("View", (9,), {"numInputDims": 3.0}, (2, 8, 1, 1), None),
+        ("Reshape", (8,), {}, (2, 8, 1, 1), (2, 8)),
+        ("Reshape", (8,), {"batchMode": False}, (1, 8, 1, 1), (8,)),
+        ("Reshape", (8,), {"batchMode": True}, (2, 8, 5, 5), None),
+        ("Reshape", (200,), {}, (1, 8, 5, 5), (1, 200)),
+    ],
+)
+def test_views_fold_what_is_left_into_the_batch(name, size, fields, shape, found):
+    """nn/View.lua and nn/Reshape.lua, worked out by hand."""
+    layer = module(f"nn.{name}", size=Storage("torch.LongStorage", len(size), elements=np.array(size)), **fields)
+    x = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+    if found is None:
+        with pytest.raises((OddModuleError, ValueError)):
+            forward(layer, x)
+    else:
+        np.testing.assert_array_equal(forward(layer, x), x.reshape(found))
 
 
 def head() -> list[Object]:
@@ -160,11 +200,38 @@ def test_what_cannot_be_run_is_refused_with_its_path():
             run(network, IMAGE)
 
 
-def test_images_of_another_size_are_run_as_the_network_of_a_global_pooling(random_model):
-    small = replace(find("resnet18"), widths=(4, 8, 8, 8), stem_widths=(4,), classes=3)
-    model = random_model(small)
-    session = onnxruntime.InferenceSession(build(model).SerializeToString())
-    for size in ((64, 64), (224, 224), (250, 310)):
-        x = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
-        (expected,) = session.run(["logits"], {"data": x})
-        np.testing.assert_allclose(run(export(model), x), expected, rtol=1e-3, atol=1e-4)
+def test_what_follows_a_softmax_reads_probabilities():
+    with pytest.raises(ResNetsError, match=r"modules\[2\] \(nn.View\): it follows modules\[1\]"):
+        run(module("nn.Sequential", [module("nn.SoftMax"), *head()[1:]]), IMAGE)
+
+
+def test_additions_are_of_one_shape_and_of_one_table():
+    pooled = pool("nn.SpatialAveragePooling", 5, 1, divide=True)
+    for ways, text in (
+        ([module("nn.Identity"), pooled], r"of the shapes \(3, 5, 5\), \(3, 1, 1\)"),
+        ([module("nn.ConcatTable", [module("nn.Identity")]), module("nn.Identity")], "values of another ConcatTable"),
+    ):
+        network = module("nn.Sequential", [module("nn.ConcatTable", ways), module("nn.CAddTable"), *head()])
+        with pytest.raises(ResNetsError, match=text):
+            run(network, IMAGE)
+
+
+def test_dropout_of_the_first_version_scales_in_place():
+    x = IMAGE.copy()
+    forward(module("nn.Dropout", p=0.25), x)
+    np.testing.assert_array_equal(x, IMAGE)
+    LAYERS["Dropout"](module("nn.Dropout", p=0.25, inplace=True), x)
+    np.testing.assert_array_equal(x, IMAGE * 0.75)
+
+
+def test_lists_of_copies_are_looked_at_a_bounded_number_of_times():
+    """20,000 times one DataParallelTable of 100,000 entries, in a file of 2.4 MB."""
+    wrapped = module("nn.DataParallelTable", [module("nn.Identity")] * 100_000)
+    begun = perf_counter()
+    with pytest.raises(ResNetsError, match="too many"):
+        run(module("nn.Sequential", [wrapped] * 20_000), IMAGE)
+    with pytest.raises(ResNetsError, match="more than 100,000 at"):
+        walk(module("nn.Sequential", [module("nn.ConcatTable", [wrapped] * 20_000)]), "the file")
+    with pytest.raises(ResNetsError, match="more than 100,000 at"):
+        walk(module("nn.Sequential", [module("nn.Concat", [module("nn.Identity")] * 50_000)] * 20_000), "the file")
+    assert perf_counter() - begun < 5

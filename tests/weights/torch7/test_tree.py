@@ -3,12 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from resnets.card import Card
 from resnets.catalog import Architecture, find
 from resnets.errors import ResNetsError
 from resnets.weights.fold import fold
+from resnets.weights.model import Model
 from resnets.weights.recognise import recognise
+from resnets.weights.source import Source
 from resnets.weights.torch7.export import export
+from resnets.weights.torch7.modules import root
 from resnets.weights.torch7.objects import Object, Storage, Table, Tensor, tensor
+from resnets.weights.torch7.read import read
 from resnets.weights.torch7.run import run
 from resnets.weights.torch7.tree import walk
 
@@ -51,7 +56,7 @@ def test_other_words_for_the_same_network_are_understood(tree, random_model):
     dropout, softmax = (Object(name, 1, Table([("p", 0.5), ("v2", True)])) for name in ("nn.Dropout", "cudnn.SoftMax"))
     last = tree["modules"].pairs.pop()[1]
     tree["modules"].pairs += [(8.0, dropout), (9.0, last), (10.0, softmax)]
-    change(at(tree, "7"), size=Storage("torch.LongStorage", 2, elements=np.array([-1, 8])))
+    change(at(tree, "7"), size=Storage("torch.LongStorage", 2, elements=np.array([-1, 8])), numInputDims=None)
     wrapped = Object("nn.DataParallelTable", 2, Table([("modules", Table([(1.0, tree), (2.0, conv)]))]))
     architecture, weights = recognised(wrapped)
     assert architecture == TINY
@@ -152,7 +157,15 @@ def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
         ("6", None, {"divide": None}, "that adds without dividing"),
         ("6", None, {"padW": 1.0, "padH": 1.0}, r"modules\[6\] \(an average pooling 16x16 .* padding 1x1\)"),
         ("6", None, {"kW": 15.0}, r"modules\[6\] \(an average pooling 16x15"),
-        ("6", None, {"kW": 1.0, "kH": 1.0, "dW": 2.0, "dH": 2.0}, r"modules\[6\] is average_pool instead of"),
+        ("6", None, {"kW": 1.0, "kH": 1.0, "dW": 2.0, "dH": 2.0}, r"modules\[7\] \(a nn.View of a map that no"),
+        ("6", None, {"kW": 6.0, "kH": 6.0, "dW": 6.0, "dH": 6.0}, r"modules\[6\] \(an average pooling 6x6 .* edge"),
+        ("6", None, {"kW": 16.0, "kH": 16.0, "dW": 16.0, "dH": 16.0}, r"modules\[6\] \(an average pooling 16x16"),
+        ("6", None, {"dW": 2.0, "dH": 2.0}, r"modules\[6\] \(an average pooling 16x16 .* overlaps or skips"),
+        ("6", "nn.Identity", {}, r"modules\[7\] \(a nn.View of a map that no pooling makes a single pixel"),
+        ("7", "nn.Identity", {}, r"modules\[6\] .* that no nn.View follows\), modules\[8\] \(a nn.Linear that reads a"),
+        ("7", None, {"size": Storage("torch.LongStorage", 2, elements=np.array([-1, 8]))}, r"makes \(-1, 8\) of 8"),
+        ("7", None, {"numElements": 9.0}, r"numElements 9.0 contradicts its size \(8,\)"),
+        ("7", "nn.Reshape", {"batchMode": False}, r"makes \(8,\) of 8 channels"),
         ("7", None, {"size": Storage("torch.LongStorage", 1, elements=np.array([9]))}, r"makes \(9,\) of 8 channels"),
         ("3", "nn.SoftMax", {}, r"modules\[3\] \(nn.SoftMax\) has no place"),
         ("5.1.1.2.2.2", "nn.Identity", {}, "a nn.Concat of other things"),
@@ -205,8 +218,14 @@ def test_poolings_that_round_otherwise_are_other_poolings(random_model):
     for path, name, fields, text in (
         ("10", None, {"ceil_mode": True}, r"modules\[10\] \(a maximum pooling 3x3 .* rounds up\)"),
         ("10", "inn.SpatialMaxPooling", {}, "rounds up"),
-        ("13.1.1.2.1", None, {"ceil_mode": False}, r"an average pooling 2x2 .* that no nn.View follows"),
-        ("13.1.1.2.1", "cudnn.SpatialAveragePooling", {"mode": "CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING"}, "2x2"),
+        ("13.1.1.2.1", None, {"ceil_mode": False}, r"an average pooling 2x2 .* that may leave out an edge"),
+        (
+            "13.1.1.2.1",
+            "cudnn.SpatialAveragePooling",
+            {"mode": "CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING"},
+            "contradicts",
+        ),
+        ("13.1.1.2.1", "cudnn.SpatialAveragePooling", {"count_include_pad": True}, "divides by more numbers"),
     ):
         tree = export(random_model(full))
         at(tree, path).name = name or at(tree, path).name
@@ -215,6 +234,7 @@ def test_poolings_that_round_otherwise_are_other_poolings(random_model):
             recognised(tree)
     tree = export(random_model(full))
     at(tree, "13.1.1.2.1").name = "cudnn.SpatialAveragePooling"
+    assert recognised(tree)[0] == full, "of fields that nn wrote, count_include_pad says it"
     change(at(tree, "13.1.1.2.1"), mode="CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING")
     assert recognised(tree)[0] == full
 
@@ -238,6 +258,31 @@ def test_a_relu_that_changes_the_shortcut_is_refused(random_model):
         recognised(tree)
 
 
+def test_what_works_in_place_on_what_was_read_before_is_as_usual(tree):
+    """ConcatTable{Identity, branch}, then an addition into the block's own input, which nothing reads later."""
+    block = at(tree, "4.1")
+    ways = at(tree, "4.1.1")["modules"]
+    ways.pairs = [(1.0, ways[2.0]), (2.0, ways[1.0])]
+    assert block["modules"][2.0]["inplace"] is True
+    x = np.random.default_rng(0).normal(size=(2, 3, 32, 32))
+    recognised_as, weights = recognised(tree)
+    expected = run(export(Model(recognised_as, weights, Card("", recognised_as))), x)
+    np.testing.assert_allclose(run(tree, x), expected, rtol=1e-9)
+    inner = Object(
+        "nn.ConcatTable", 1, Table([("modules", Table([(1.0, block), (2.0, Object("nn.Identity", 1, Table()))]))])
+    )
+    change(at(tree, "4"), modules=Table([(1.0, inner), (2.0, Object("nn.CAddTable", 1, Table()))]))
+    with pytest.raises(ResNetsError, match="works in place"):
+        recognised(tree)
+
+
+@pytest.mark.parametrize("file", ["mlp_flat_params", "linear_nobias"])
+def test_a_classifier_without_convolutions_is_no_residual_network(shared, file):
+    found = read(Source.of((shared / f"oracles/torch7/misc/{file}.t7").read_bytes(), file))
+    with pytest.raises(ResNetsError, match=r"no residual network .*\(a nn.Linear that reads the image\)"):
+        recognised(root(found, file))
+
+
 def nested(module: Object, times: int) -> Object:
     for _ in range(times):
         module = Object("nn.Sequential", 1, Table([("modules", Table([(1.0, module)]))]))
@@ -251,7 +296,7 @@ def test_trees_without_end_are_refused(tree, monkeypatch):
     both = Object("nn.Identity", 1, Table())
     for _ in range(40):
         both = Object("nn.Sequential", 1, Table([("modules", Table([(1.0, both), (2.0, both)]))]))
-    monkeypatch.setattr("resnets.weights.torch7.tree.MAX_MODULES", 1000)
+    monkeypatch.setattr("resnets.weights.torch7.modules.MAX_MODULES", 1000)
     with pytest.raises(ResNetsError, match="more than 1,000 at"):
         walk(both, "the file")
     change(at(tree, "5"), modules=Table([(1.0, tree)]))
@@ -261,7 +306,7 @@ def test_trees_without_end_are_refused(tree, monkeypatch):
 
 def test_broken_modules_are_looked_for_until_it_is_clear():
     """A file of a few bytes a module may let all of them share one long table, which each would have us read."""
-    long = Table([("modules", Table([(float(i), "no module") for i in range(1, 10_000)]))])
+    long = Table([("modules", Table([(float(i), "no module") for i in range(1, 1000)]))])
     wide = Table([(str(i), 1.0) for i in range(10_000)])
     for fields, text in ((long, "numbered from 1"), (wide, "10,000 fields")):
         broken = [(float(i), Object("nn.Sequential", 1, fields)) for i in range(1, 10_000)]

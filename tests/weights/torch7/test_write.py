@@ -119,7 +119,7 @@ def graphs(draw):
     values = st.sampled_from(things) | plain
     keys = st.sampled_from(things) | st.booleans() | st.floats(allow_nan=False) | texts
     for table in tables + [one.value for one in things if isinstance(one, Object) and one.name == "tds.Hash"]:
-        pairs = draw(st.lists(st.tuples(keys, values), max_size=6))
+        pairs = draw(st.lists(st.tuples(keys, values.filter(lambda value: value is not None)), max_size=6))
         table.pairs = list({(type(key), key): (key, value) for key, value in pairs}.values())
     return draw(st.lists(values, min_size=1, max_size=4))
 

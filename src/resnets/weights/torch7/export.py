@@ -9,10 +9,10 @@ from itertools import groupby
 
 import numpy as np
 
-from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
-from resnets.network import INPUT, Step, steps
-from resnets.weights.model import Arrays, Model
+from resnets.network import INPUT, Step, layers, steps
+from resnets.weights.model import Model
+from resnets.weights.torch7.cover import MAX_SIDE
 from resnets.weights.torch7.objects import Object, Storage, Table, Tensor, tensor
 
 FLOAT = "torch.FloatTensor"
@@ -32,7 +32,7 @@ def export(model: Model, names: str | None = None) -> Object:
             f"Torch7's nn has no convolution with groups, and this network's have {model.architecture.groups}.",
             "Write it with --names cudnn, whose class has them.",
         )
-    build = _Build(model.architecture, model.weights, library)
+    build = _Build(model, library)
     flat = [module for step in _outside(build.plan, "stem") for module in build.modules(step)]
     for _, stage in groupby(_blocks(build.plan), key=lambda block: block[0].name.partition(".")[0]):
         flat.append(_sequential([_block(build, block) for block in stage]))
@@ -89,10 +89,11 @@ def _way(by_name: Mapping[str, Step], name: str) -> list[Step]:
 class _Build:
     """Modules of one network's steps."""
 
-    def __init__(self, architecture: Architecture, weights: Arrays, library: str) -> None:
-        self.a, self.weights, self.library = architecture, weights, library
-        self.plan = steps(architecture)
-        self.channels = {INPUT: architecture.input_channels, **{step.name: step.channels for step in self.plan}}
+    def __init__(self, model: Model, library: str) -> None:
+        self.a, self.weights, self.library = model.architecture, model.weights, library
+        self.side = _side(model)
+        self.plan = steps(self.a)
+        self.channels = {INPUT: self.a.input_channels, **{step.name: step.channels for step in self.plan}}
 
     def row(self, way: list[Step]) -> Object:
         return _sequential([module for step in way for module in self.modules(step)])
@@ -124,7 +125,7 @@ class _Build:
             case "pad_channels":
                 return list(_pad(step, self.channels[step.inputs[0]]))
             case "global_pool":
-                return [_average_pool(self.library, _side(self.a), 1), _view(step.channels)]
+                return [_average_pool(self.library, self.side, 1), _view(step.channels)]
             case "linear":
                 return [self._linear(step)]
         raise AssertionError(step.op)
@@ -165,9 +166,17 @@ class _Build:
         return _object("nn.Linear", {"addBuffer": _empty(), **self._arrays(step)})
 
 
-def _side(a: Architecture) -> int:
-    """Side of the last map, 7 or 8 in fb's files, where images have 32 pixels, or 224 for a stem that pools."""
-    return max(1, (32 if a.cifar_stem else 56) >> len(a.blocks) - 1)
+def _side(model: Model) -> int:
+    """Side of the last map: 7 or 8 of fb's networks, whose images have 224 pixels, or 32 for a stem that pools nothing.
+
+    The images are those of the card's recipe, where it has one that can be read back.
+    """
+    crop = model.card.recipe.crop if model.card.recipe else 0
+    if not 0 < crop <= MAX_SIDE:
+        crop = 32 if model.architecture.cifar_stem else 224
+    rows = layers(model.architecture, crop, crop)
+    pooled = next(row.step.inputs[0] for row in rows if row.step.op == "global_pool")
+    return next(row.output[-1] for row in rows if row.step.name == pooled)
 
 
 def _object(name: str, fields: Mapping[str, object] | None = None, version: int = 1) -> Object:

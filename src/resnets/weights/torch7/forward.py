@@ -1,7 +1,7 @@
 """A layer of a stored Torch7 tree and its input go in, its output comes out: a table by class.
 
-What nn computes in evaluation mode (nn/*.lua, THNN/generic/*.c), in the input's precision. In-place layers change their
-input.
+What nn computes in evaluation mode (nn/*.lua, THNN/generic/*.c), in the input's precision, with the windows and views
+that are stored. In-place layers change their input.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def _across(numbers: Array) -> Array:
 
 def _conv(module: Object, x: Array) -> Array:
     window = modules.window(module)
-    groups = modules.whole(module, "groups", 1)
+    groups = modules.whole(module, "groups", 1) if modules.library(module) == "cudnn" else 1
     out = modules.whole(module, "nOutputPlane")
     weight = _needed(module, "weight", x).reshape(groups, out // groups, -1)
     bias = _floats(module, "bias", x)
@@ -86,7 +86,8 @@ def _affine(module: Object, x: Array) -> Array:
 
 
 def _relu(module: Object, x: Array) -> Array:
-    threshold, fill = (modules.number(module, f) if module[f] else 0.0 for f in ("threshold", "val"))
+    own = modules.library(module) != "cudnn"  # whose class knows no threshold
+    threshold, fill = (modules.number(module, f) if own and module[f] else 0.0 for f in ("threshold", "val"))
     found = x if modules.flag(module, "inplace") else x.copy()
     if threshold == fill == 0:
         np.maximum(found, 0, out=found)
@@ -103,6 +104,8 @@ def _lengths(x: Array, module: Object, window: Window) -> list[int]:
         over = size - kernel + 2 * padding
         count = (-(-over // stride) if ceil else over // stride) + 1
         if padding and (count - 1) * stride >= size + padding:  # the last window begins inside the image
+            if modules.library(module) == "cudnn":
+                raise OddModuleError(f"its last window {window} lies outside a map of {x.shape[2]}x{x.shape[3]}")
             count -= 1
         if count < 1:
             raise OddModuleError(f"its window {window} is larger than a map of {x.shape[2]}x{x.shape[3]}")
@@ -133,25 +136,16 @@ def _max_pool(module: Object, x: Array) -> Array:
 
 
 def _average_pool(module: Object, x: Array) -> Array:
-    """As stored; but a window that slides with stride 1 over a map of another size than it has takes the whole map.
-
-    That is the pooling before the classifier, whose window is the map of the usual image. Torch itself refuses a
-    smaller map, and of a larger one its nn.View makes several rows of answers.
-    """
     window = modules.window(module)
-    slides = window.stride == (1, 1) and window.kernel != (1, 1) and window.padding == (0, 0)
-    if slides and window.kernel != x.shape[2:]:
-        return _mean(x)
     lengths = _lengths(x, module, window)
     total: Array = sum(_windows(x, window, lengths, 0.0), np.zeros((*x.shape[:2], *lengths), x.dtype))
-    library = modules.library(module)
-    if library == "nn" and not modules.flag(module, "divide"):
-        return total
-    if library == "cudnn":
-        counted = not str(module["mode"]).endswith("EXCLUDE_PADDING")
-        return total / (prod(window.kernel) if counted else _there(x, window, lengths, padded=False))
-    given = module["count_include_pad"]
-    return total / _there(x, window, lengths, padded=given is None or given is True)
+    library, counted = modules.library(module), modules.counts_padding(module)
+    if library == "cudnn" and counted:
+        return total / prod(window.kernel)
+    found: Array = total / _there(x, window, lengths, padded=counted)
+    if library == "nn" and not modules.flag(module, "divide"):  # as files older than that field have it
+        found *= prod(window.kernel)
+    return found
 
 
 def _mean(x: Array) -> Array:
@@ -177,11 +171,29 @@ def _adaptive(module: Object, x: Array) -> Array:
 
 
 def _view(module: Object, x: Array) -> Array:
-    size = [n for n in modules.sizes(module, "size") if n != -1]
-    return x.reshape(-1, *size) if size else x.reshape(len(x), -1)
+    """nn/View.lua: what does not fit into the size that it is given becomes rows of the batch."""
+    size, rank = modules.sizes(module, "size"), x.ndim
+    inner = rank if module["numInputDims"] is None else modules.whole(module, "numInputDims")
+    count = prod(n for n in size if n != -1)
+    if inner > rank or not count or prod(x.shape[rank - inner :]) % count:
+        raise OddModuleError(f"it makes {size} of {x.shape[1:]}")
+    rows = 1 if -1 in size else prod(x.shape[rank - inner :]) // count
+    rows *= prod(x.shape[: rank - inner])
+    if rows == 1 and (module["numInputDims"] is None or rank <= inner):
+        return x.reshape(size)
+    return x.reshape(rows, *size)
+
+
+def _reshape(module: Object, x: Array) -> Array:
+    """nn/Reshape.lua: the first dimension stays, unless it is told otherwise or the whole batch is of that size."""
+    size, batch = modules.sizes(module, "size"), module["batchMode"]
+    alone = batch is False or (batch is None and x.size == prod(size) and len(x) != 1)
+    return x.reshape(size) if alone else x.reshape(len(x), *size)
 
 
 def _linear(module: Object, x: Array) -> Array:
+    if x.ndim > 2:
+        raise OddModuleError(f"it reads {x.shape[1:]} of each image, not a vector")
     bias = _floats(module, "bias", x)
     found: Array = x @ _needed(module, "weight", x).T
     return found if bias is None else found + bias
@@ -192,7 +204,10 @@ def _same(module: Object, x: Array) -> Array:
 
 
 def _dropout(module: Object, x: Array) -> Array:
-    return x if modules.flag(module, "v2") else x * (1 - modules.number(module, "p"))
+    found = x if modules.flag(module, "inplace") else x.copy()
+    if not modules.flag(module, "v2"):
+        found *= 1 - modules.number(module, "p")
+    return found
 
 
 def _times(module: Object, x: Array) -> Array:
@@ -224,7 +239,7 @@ LAYERS: dict[str, Callable[[Object, Array], Array]] = {
     "SpatialAveragePooling": _average_pool,
     "SpatialAdaptiveAveragePooling": _adaptive,
     "View": _view,
-    "Reshape": _view,
+    "Reshape": _reshape,
     "Linear": _linear,
     "Identity": _same,
     "Copy": _same,

@@ -1,14 +1,15 @@
 """One layer of a stored Torch7 tree goes in, its step with keys of its arrays comes out: a table by class."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from resnets.network import Step
+from resnets.network import INPUT
 from resnets.weights.torch7 import modules
 from resnets.weights.torch7.modules import OddModuleError, Window
 from resnets.weights.torch7.objects import Object
-from resnets.weights.torch7.steps import At, Tree
+from resnets.weights.torch7.steps import At, Cover, Tree
 
 AFFINE_EPS = 1e-5  # what a batch norm adds to the variance, taken off again where there is no variance
 
@@ -16,7 +17,7 @@ AFFINE_EPS = 1e-5  # what a batch norm adds to the variance, taken off again whe
 def _conv(tree: Tree, module: Object, path: str, at: At) -> At:
     window = modules.window(module)
     inputs, out = modules.whole(module, "nInputPlane"), modules.whole(module, "nOutputPlane")
-    groups = modules.whole(module, "groups", 1)
+    groups = modules.whole(module, "groups", 1) if modules.library(module) == "cudnn" else 1
     if not groups or inputs % groups or out % groups or (at.channels and inputs != at.channels):
         raise OddModuleError(f"it takes {inputs} channels in {groups} groups to {out}, and gets {at.channels}")
     shape = (out, inputs // groups, *window.kernel)
@@ -67,7 +68,7 @@ def _variance(tree: Tree, module: Object, key: str, count: int, eps: float) -> t
 def _affine(tree: Tree, module: Object, path: str, at: At) -> At:
     """inn.ConstAffine: a batch norm whose statistics were folded into its weight and bias (imagine-nn)."""
     if modules.flag(module, "inplace"):
-        tree.in_place.append((path, at.step))
+        tree.in_place.append((path, at.step, len(tree.steps)))
     shape = (at.channels,)
     arrays = [tree.keep(f"{path}.{field}", modules.shaped(module, field, shape), shape) for field in ("a", "b")]
     arrays.append(tree.fill(f"{path}.mean", 0.0, at.channels))
@@ -76,13 +77,12 @@ def _affine(tree: Tree, module: Object, path: str, at: At) -> At:
 
 
 def _relu(tree: Tree, module: Object, path: str, at: At) -> At:
-    # cudnn's class has `mode` in place of a threshold
+    # cudnn's class has no threshold
     numbers = [modules.number(module, name) for name in ("threshold", "val") if module[name] is not None]
-    mode = module["mode"]
-    if any(numbers) or mode not in (None, "CUDNN_ACTIVATION_RELU"):
-        return tree.put(f"a {module.name} with threshold {numbers} and mode {mode!r}", path, at)
+    if any(numbers):
+        return tree.put(f"a {module.name} with threshold and value {numbers}", path, at)
     if modules.flag(module, "inplace"):
-        tree.in_place.append((path, at.step))
+        tree.in_place.append((path, at.step, len(tree.steps)))
     return tree.put("relu", path, at)
 
 
@@ -105,15 +105,16 @@ def _average_pool(tree: Tree, module: Object, path: str, at: At) -> At:
     if not _square(window) or window.padding != (0, 0):
         return tree.put(f"an average pooling {window}", path, at)
     if side == stride == 1:
-        return at
-    if side > 1:
-        tree.covering.add(path)
+        return at if at.window else replace(at, window=1)
+    if stride == 1:
+        return replace(tree.put(f"an average pooling {window} that no nn.View follows", path, at), window=side)
     ceil = modules.flag(module, "ceil_mode") or modules.library(module) == "inn"
     # cuDNN divides by the whole window even where the last one is incomplete, unless told otherwise
-    whole = modules.library(module) == "cudnn" and not str(module["mode"]).endswith("EXCLUDE_PADDING")
+    whole = modules.library(module) == "cudnn" and modules.counts_padding(module)
     if side == 1 or (side == stride and ceil and not whole):
         return tree.put("average_pool", path, at, **_numbers(window))
-    return tree.put(f"an average pooling {window} that no nn.View follows", path, at)
+    what = "may leave out an edge of the map" if not ceil else "divides by more numbers than the map's edge has"
+    return tree.put(f"an average pooling {window} that {what if side == stride else 'overlaps or skips'}", path, at)
 
 
 def _adaptive(tree: Tree, module: Object, path: str, at: At) -> At:
@@ -126,31 +127,47 @@ def _adaptive(tree: Tree, module: Object, path: str, at: At) -> At:
 def _view(tree: Tree, module: Object, path: str, at: At) -> At:
     """What makes a vector of a map of one pixel. With the average pooling before it, it is the global pooling.
 
-    Torch's poolings have a fixed window (7x7, 8x8) that covers the map of the usual image and no other.
+    Torch's poolings have a fixed window (7x7, 8x8) that covers the map of the usual image and no other: cover.py says
+    which image that is.
     """
     size = modules.sizes(module, "size")
-    kept = [n for n in size if n != -1]
     last = tree.steps[-1] if tree.steps else None
-    if len(size) > 2 or kept not in ([at.channels], []) or last is None or last.name != at.step:
-        return tree.put(f"a {module.name} that makes {size} of {at.channels} channels", path, at)
+    if at.flat or last is None or last.name != at.step or not _keeps_images(module, size, at.channels):
+        what = f"a {module.name} that makes {size} of {at.channels} channels"
+        return replace(tree.put(what, path, at), flat=True)
     if last.op == "global_pool":
-        return at
-    if last.name in tree.covering:
-        tree.steps[-1] = Step("global_pool", last.name, last.inputs, last.channels)
-        return at
-    return tree.put("global_pool", path, at)
+        return replace(at, flat=True)
+    if not at.window:
+        what = f"a {module.name} of a map that no pooling makes a single pixel"
+        return replace(tree.put(what, path, at), flat=True)
+    if at.window > 1:  # the pooling is that last step
+        tree.steps.pop()
+        path, at = last.name, At(last.inputs[0], at.channels, at.window)
+    tree.cover = Cover(path, at.step, at.window)
+    return replace(tree.put("global_pool", path, at), flat=True)
+
+
+def _keeps_images(module: Object, size: tuple[int, ...], channels: int) -> bool:
+    """Does it make one row of each image of [n, channels, 1, 1], for any n? nn/View.lua, nn/Reshape.lua."""
+    if modules.kind(module) == "Reshape":
+        return size in ((channels,), (-1,)) and module["batchMode"] in (None, True)
+    rank = module["numInputDims"]
+    return (size, rank) in (((channels,), None), ((channels,), 3.0), ((-1, channels), None), ((-1,), 3.0))
 
 
 def _linear(tree: Tree, module: Object, path: str, at: At) -> At:
     weight = modules.tensor(module, "weight")
     out = weight.size[0] if weight is not None else 0
+    if not at.flat:
+        reads = "the image" if at.step == INPUT else "a map that no nn.View made a vector"
+        return replace(tree.put(f"a {module.name} that reads {reads}", path, at, out), flat=True)
     weight = modules.shaped(module, "weight", (out, at.channels))
     arrays = [tree.keep(f"{path}.weight", weight, (out, at.channels))]
     if modules.tensor(module, "bias") is None:
         arrays.append(tree.fill(f"{path}.bias", 0.0, out))
     else:
         arrays.append(tree.keep(f"{path}.bias", modules.shaped(module, "bias", (out,)), (out,)))
-    return tree.put("linear", path, at, out, arrays=tuple(arrays))
+    return replace(tree.put("linear", path, at, out, arrays=tuple(arrays)), flat=True)
 
 
 def _nothing(tree: Tree, module: Object, path: str, at: At) -> At:
@@ -166,7 +183,7 @@ def _dropout(tree: Tree, module: Object, path: str, at: At) -> At:
 
 def _concat(tree: Tree, module: Object, path: str, at: At) -> At:
     """Shortcut A: the value once, and beside it channels of zeros."""
-    parts = [_part(child, at.channels) for child in modules.children(module)]
+    parts = [_part(child, at.channels) for child in tree.children(module)]
     if modules.whole(module, "dimension") != 2 or parts.count(0) != 1 or None in parts:
         return tree.put(f"a {module.name} of other things than a value and zeros", path, at)
     counts = [part or 0 for part in parts]

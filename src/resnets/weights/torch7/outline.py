@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from resnets.errors import plain
+from resnets.weights.torch7.modules import networks
 from resnets.weights.torch7.objects import Function, Object, Storage, Table, Tensor
 
 MAX_LINES = 60
@@ -27,22 +28,25 @@ def outline(objects: Sequence[Any]) -> list[str]:
 
 
 def what(objects: Sequence[Any]) -> str | None:
-    """What kind of file this is, as a phrase: `the features of 3 images`. None for what is not known."""
-    if not objects or not isinstance(objects[0], Table):
+    """What kind of file this is, as a phrase: `the features of 3 images`. None for a model, and what is not known."""
+    if not objects or not isinstance(objects[0], Table) or networks(objects):
         return None
     table: Table = objects[0]
-    for phrase in (_pointer, _optimiser, _features, _cache, _archive):
+    if (model := pointer(objects)) is not None:
+        epoch = table["epoch"]
+        after = f" after epoch {_number(epoch)}" if isinstance(epoch, float) else ""
+        return f"a pointer to the last checkpoint of a training, {_text(model)}{after}"
+    for phrase in (_optimiser, _features, _cache, _archive):
         if found := phrase(table):
             return found
     return None
 
 
-def _pointer(table: Table) -> str | None:
-    """latest.t7: checkpoints.lua."""
-    epoch, model = table["epoch"], table["modelFile"]
-    if not isinstance(model, str) or not isinstance(epoch, float) or table["optimFile"] is None:
-        return None
-    return f"a pointer to the last checkpoint of a training, {_text(model)} after epoch {_number(epoch)}"
+def pointer(objects: Sequence[Any]) -> str | None:
+    """The model file that a run's latest.t7 names (checkpoints.lua); None for any other file."""
+    top = objects[0] if objects else None
+    model = top["modelFile"] if isinstance(top, Table) and not networks(objects) else None
+    return model if isinstance(model, str) else None
 
 
 def _optimiser(table: Table) -> str | None:

@@ -18,7 +18,7 @@ from resnets.weights.torch7.objects import UNVERSIONED, Function, Object, Storag
 NIL, NUMBER, TEXT, TABLE, TORCH, BOOLEAN, FUNCTION = range(7)  # File.lua: the codes of the types
 CODES = range(9)  # 7 and 8 are functions too, with an index: they can refer to themselves
 MAX_RANK = 16
-MAX_VALUES = 8_000_000  # ten seconds of reading; the names of all images of ImageNet are a third of it
+MAX_VALUES = 4_000_000  # five seconds of reading; the names of all images of ImageNet are two thirds of it
 MAX_NAME = 256  # bytes of the name of a class
 GENERATOR = 5048  # bytes of a struct THGenerator, which torch.Generator writes as it lies in memory
 HASHES, VECTORS = ("tds.Hash", "tds_hash"), ("tds.Vec", "tds_vec")  # torch/tds: hash.lua, vec.lua
@@ -88,18 +88,21 @@ class _Walk:
 
     def object(self) -> Any:
         """The next object, with all that belongs to it."""
-        begun: list[tuple[Any, int, list[Any]]] = []
+        begun: list[list[Any]] = []  # what is begun, how many parts it has, and those that are there
         while True:
             try:
                 value, parts = self.begin()
             except DamagedError as error:
                 raise self.explained(error, begun) from None
             if parts:
-                begun.append((value, parts, []))
+                begun.append([value, parts, []])
                 continue
             while begun:
                 owner, parts, children = begun[-1]
                 children.append(value)
+                if value is None and len(children) % 2 == 0 and type(owner) is Table:  # to Lua it is no entry
+                    del children[-2:]
+                    begun[-1][1] = parts = parts - 2
                 if len(children) < parts:
                     break
                 begun.pop()
@@ -156,11 +159,13 @@ class _Walk:
         return self.blob().decode("utf-8", "surrogateescape")
 
     def parts(self, count: int, each: int, what: str) -> int:
-        """How many objects `count` entries are. Raises DamagedError where the file is too short for so many."""
+        """How many objects `count` entries are. Raises DamagedError where those are too many, or the file too short."""
         if count < 0 or count * each * self.mode.least > self.mode.left:
             raise DamagedError(
                 f"a {what} at byte {self.mode.at:,} claims {count:,} entries, and {self.mode.left:,} bytes follow"
             )
+        if self.values + 2 * count > MAX_VALUES:  # of a tds.Vec the keys are made here
+            raise DamagedError(f"it has more than {MAX_VALUES:,} values")
         return count * each
 
     def table(self, index: int) -> tuple[Table, int]:
@@ -253,7 +258,7 @@ class _Walk:
                 f"a tensor before byte {self.mode.at:,} reaches beyond the {storage.count:,} elements of its storage"
             )
 
-    def explained(self, error: DamagedError, begun: list[tuple[Any, int, list[Any]]]) -> DamagedError:
+    def explained(self, error: DamagedError, begun: list[list[Any]]) -> DamagedError:
         """The error; where it struck at the first thing that a class wrote, that class is the likely reason."""
         if begun and isinstance(begun[-1][0], Object) and not begun[-1][2] and begun[-1][0].value is None:
             return DamagedError(

@@ -7,17 +7,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.network import Step
-from resnets.weights.torch7.objects import Tensor
+from resnets.weights.torch7 import modules
+from resnets.weights.torch7.objects import Object, Tensor
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class At:
-    """A value in the network: the step that gives it, and its channels (0: those of the image, not known yet)."""
+    """A value in the network: the step that gives it, and its channels (0: those of the image, not known yet).
+
+    `window`: side of the average pooling with stride 1 that it comes from, or 0. `flat`: a vector, not a map.
+    """
 
     step: str
     channels: int
+    window: int = 0
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The pooling before the classifier: its path, the step whose map it takes, the side of its window."""
+
+    path: str
+    step: str
+    side: int
 
 
 Value = At | tuple[At, ...]  # of a ConcatTable: one of each child
@@ -33,9 +48,18 @@ class Tree:
     left_out: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
-    in_place: list[tuple[str, str]] = field(default_factory=list)  # path of a module, the step whose value it changes
-    covering: set[str] = field(default_factory=set)  # average poolings whose window may be the whole map
-    seen: int = 0
+    # path of a module, the step whose value it changes, and how many steps have read values before
+    in_place: list[tuple[str, str, int]] = field(default_factory=list)
+    cover: Cover | None = None
+    odd: list[Step] = field(default_factory=list)  # modules that a field makes other than their class says
+    seen: int = 0  # modules, and entries of their lists
+
+    def children(self, module: Object) -> list[Object]:
+        """The modules of a container; those of a list that many share count each time."""
+        self.seen += modules.entries(module)
+        if self.seen > modules.MAX_MODULES:
+            raise modules.TooManyError
+        return modules.children(module)
 
     def put(self, op: str, path: str, at: At, channels: int | None = None, **rest: object) -> At:
         """One more step, which reads `at`."""

@@ -9,14 +9,13 @@ from math import prod
 
 from resnets.errors import ResNetsError, some
 from resnets.network import INPUT, Step
-from resnets.weights.torch7 import modules
+from resnets.weights.torch7 import fields, modules
 from resnets.weights.torch7.layers import LAYERS
-from resnets.weights.torch7.modules import MAX_DEPTH, MAX_MODULES, OddModuleError
-from resnets.weights.torch7.objects import Object, Table
+from resnets.weights.torch7.modules import MAX_DEPTH, OddModuleError, TooManyError
+from resnets.weights.torch7.objects import Object
 from resnets.weights.torch7.steps import At, Tree, Value
 
-SOFTMAX = ("SoftMax", "LogSoftMax")
-MAX_FIELDS = 200  # of one module; cudnn's convolutions have thirty
+SOFTMAX = frozenset(f"{prefix}.{name}" for prefix in modules.PREFIXES for name in ("SoftMax", "LogSoftMax"))
 MAX_PROBLEMS = 50  # more are not looked for: each may have cost the reading of a long table
 
 
@@ -26,11 +25,12 @@ def walk(module: Object, source: str) -> Tree:
     end = _module(tree, module, "", At(INPUT, 0), ())
     if isinstance(end, tuple):
         tree.problems.append(f"the network ends in {len(end)} values")
-    while tree.steps and tree.steps[-1].op.rpartition(".")[2] in SOFTMAX:
+    while tree.steps and tree.steps[-1].op in SOFTMAX:
         last = tree.steps.pop()
         tree.left_out.append(f"{last.name} ({last.op})")
     _check_in_place(tree)
     _check_overlap(tree)
+    tree.steps[:0] = tree.odd
     if tree.problems:
         raise _broken(source, some(tree.problems))
     return tree
@@ -48,36 +48,48 @@ def _module(tree: Tree, module: Object, path: str, value: Value, above: tuple[in
     tree.seen += 1
     if id(module) in above:
         raise _broken(tree.source, f"{path} ({module.name}) contains itself")
-    if len(above) >= MAX_DEPTH or tree.seen > MAX_MODULES:
-        what = f"more than {MAX_DEPTH} deep" if len(above) >= MAX_DEPTH else f"more than {MAX_MODULES:,}"
-        raise _broken(tree.source, f"its modules are {what} at {path[:72]}...")
-    name = modules.kind(module)
+    if len(above) >= MAX_DEPTH:
+        raise _broken(tree.source, f"its modules are more than {MAX_DEPTH} deep at {path[:72]}...")
     try:
-        if isinstance(module.value, Table) and len(module.value.pairs) > MAX_FIELDS:
-            raise OddModuleError(f"it has {len(module.value.pairs):,} fields")
-        if name in ("Sequential", "DataParallelTable"):
-            for child, at in _inside(module, path):
-                value = _module(tree, child, at, value, (*above, id(module)))
-            return value
-        if name == "CAddTable":
-            return _add(tree, module, path, value)
-        if isinstance(value, tuple):
-            raise OddModuleError(f"it reads the {len(value)} values of a ConcatTable")
-        if name == "ConcatTable":
-            ways = [_module(tree, child, at, value, (*above, id(module))) for child, at in _inside(module, path)]
-            return tuple(one for way in ways for one in (way if isinstance(way, tuple) else (way,)))
-        if name in LAYERS:
-            return LAYERS[name](tree, module, path, value)
-        return tree.put(module.name, path or "the module", value)
+        oddity = fields.odd(module)
+        value = _followed(tree, module, path, value, (*above, id(module)))
+    except TooManyError as error:
+        raise _broken(tree.source, f"its modules are more than {modules.MAX_MODULES:,} at {path[:72]}...") from error
     except OddModuleError as error:
         tree.problems.append(f"{path or 'the module'} ({module.name}): {error}")
         if len(tree.problems) == MAX_PROBLEMS:
             raise _broken(tree.source, some(tree.problems)) from error
         return value if isinstance(value, At) else value[0]
+    if oddity:
+        tree.odd.append(Step(f"a {module.name} {oddity}", path or "the module", (), 0))
+    return value
 
 
-def _inside(module: Object, path: str) -> Iterator[tuple[Object, str]]:
-    for number, child in enumerate(modules.children(module), 1):
+def _followed(tree: Tree, module: Object, path: str, value: Value, above: tuple[int, ...]) -> Value:
+    name = modules.kind(module)
+    if name in ("Sequential", "DataParallelTable"):
+        for child, at in _inside(tree, module, path):
+            value = _module(tree, child, at, value, above)
+        return value
+    if name == "CAddTable":
+        return _add(tree, module, path, value)
+    if isinstance(value, tuple):
+        raise OddModuleError(f"it reads the {len(value)} values of a ConcatTable")
+    if name == "ConcatTable":
+        ways = []
+        for child, at in _inside(tree, module, path):
+            way = _module(tree, child, at, value, above)
+            if isinstance(way, tuple):
+                raise OddModuleError(f"{at} in it gives {len(way)} values instead of one")
+            ways.append(way)
+        return tuple(ways)
+    if name in LAYERS:
+        return LAYERS[name](tree, module, path, value)
+    return tree.put(module.name, path or "the module", value)
+
+
+def _inside(tree: Tree, module: Object, path: str) -> Iterator[tuple[Object, str]]:
+    for number, child in enumerate(tree.children(module), 1):
         yield child, modules.inside(path, number)
 
 
@@ -85,17 +97,16 @@ def _add(tree: Tree, module: Object, path: str, value: Value) -> At:
     if isinstance(value, At) or len(value) != 2:
         raise OddModuleError(f"it adds {1 if isinstance(value, At) else len(value)} values, not two")
     one, other = value
+    if modules.flag(module, "inplace"):
+        tree.in_place.append((path, one.step, len(tree.steps)))
     tree.steps.append(Step("add", path, (one.step, other.step), one.channels))
     return At(path, one.channels)
 
 
 def _check_in_place(tree: Tree) -> None:
-    """A ReLU that works in place changes its input for every module that reads it later, which a graph cannot say."""
-    readers: dict[str, int] = {}
-    for step in tree.steps:
-        for name in step.inputs:
-            readers[name] = readers.get(name, 0) + 1
-    changed = [path for path, name in tree.in_place if readers.get(name, 0) > 1]
+    """What works in place changes its input for every module that reads it later, which a graph cannot say."""
+    last = {name: number for number, step in enumerate(tree.steps) for name in step.inputs}  # step that reads it last
+    changed = [path for path, name, number in tree.in_place if last.get(name, 0) > number]
     if changed:
         tree.problems.append(f"{some(changed)} works in place on a value that another module reads as well")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from resnets.weights.protobuf.wire import Buffer
 from resnets.weights.torch7.objects import UNVERSIONED, Function, Object, Storage, Table, Tensor, elements_of
 from resnets.weights.torch7.read import BOOLEAN, FUNCTION, HASHES, NIL, NUMBER, TABLE, TEXT, TORCH, VECTORS
 
+Buffer = bytes | memoryview
 EXACT = 2**53  # whole numbers up to here are doubles
 
 
