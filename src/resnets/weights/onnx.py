@@ -24,7 +24,7 @@ from resnets.weights.source import Source
 GRAPH_KEY = "resnets.graph_sha256"  # metadata property: sha256 of the serialised graph, arrays included
 _GRAPH_FIELD = 7  # of onnx.proto's ModelProto
 LARGE = 64 << 20
-CHUNK = 1 << 20  # bytes of a graph that are digested at a time
+CHUNK = 1 << 16  # bytes of a graph that are digested at a time: what malloc reuses
 # Arrays of the ResNet-50 of Caffe2's model zoo, which the ONNX zoo has as resnet50-caffe2: no other network of the zoo
 # has all of them.
 _CAFFE2 = ("conv1_w", "res_conv1_bn_riv", "res2_0_branch2a_w", "res5_2_branch2c_bn_s", "pred_w")

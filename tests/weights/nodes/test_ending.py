@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from resnets.engines.onnxruntime import Session
 from resnets.errors import ResNetsError
+from resnets.weights import files
 from resnets.weights.model import digest
+from resnets.weights.onnx import side
+from resnets.weights.source import Source
 
 
 def mean(graph, *, opset=13, **how):
@@ -164,7 +168,28 @@ def read_twice(graph):
     graph.put("Add", ["biased", "scores"], ["logits"])
 
 
+def zeroed(graph):
+    graph.node("Gemm").output[0] = "scores"
+    graph.put("Mul", ["scores", graph.constant("zero", np.float32(0))], ["logits"])
+
+
+def shape_of(graph):
+    graph.node("Gemm").output[0] = "scores"
+    graph.put("Shape", ["scores"], ["logits"])
+
+
+def strided(graph, **how):
+    window(graph, (5, 5), fixed=False)
+    graph.set(graph.node("AveragePool"), **how)
+
+
 ODD = {
+    r"logits \(Mul": zeroed,
+    r"Shape as the answer, which is something else than the logits": shape_of,
+    "AveragePool with a 5x5 kernel, strides 7x7, of a map whose size is not known": lambda g: strided(
+        g, strides=[7, 7]
+    ),
+    "AveragePool with a 5x5 kernel, strides 1x1, of a map whose size is not known": lambda g: strided(g, ceil_mode=1),
     "Add of a constant": read_twice,
     "Gemm of a feature map": unpooled,
     "Sigmoid": sigmoid,
@@ -189,3 +214,35 @@ def test_an_ending_that_is_none_is_named(reason, graph):
     ODD[reason](graph)
     with pytest.raises(ResNetsError, match=rf"{reason}\)"):
         graph.recovered()
+
+
+def test_a_window_of_the_whole_map_may_have_any_stride(graph):
+    window(graph)
+    graph.set(graph.node("AveragePool"), strides=[7, 7], ceil_mode=1)
+    assert graph.recovered().architecture == graph.model.architecture
+
+
+def free(graph, kernel):
+    window(graph, kernel, fixed=False)
+
+
+SIZES = {
+    "free": (lambda g: None, None),
+    "both": (lambda g: g.fix(1, 3, 40, 56), (40, 56)),
+    "the width": (lambda g: g.fix(1, 3, -1, 56), (56, 56)),
+    "a window": (lambda g: free(g, (7, 9)), (56, 72)),
+    "below zero": (lambda g: g.fix(-1, 3, -1, -1), None),
+    "of another network": (lambda g: (free(g, (7, 7)), sigmoid(g)), (56, 56)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_size_that_a_graph_can_be_run_at_is_known(name, graph):
+    write, expected = SIZES[name]
+    write(graph)
+    source = Source.of(graph.proto.SerializeToString(), "m.onnx")
+    assert side(source) == expected
+    if expected:
+        ready = files.runnable(source)
+        answer = Session(ready.model, 1).run(np.zeros((1, 3, *expected), np.float32), ("logits",))["logits"]
+        assert answer.shape == (1, 5)

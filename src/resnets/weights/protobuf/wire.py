@@ -7,6 +7,8 @@ that the bytes claim, and the number of fields is bounded, so that a hostile fil
 from collections.abc import Iterator
 from typing import overload
 
+import numpy as np
+
 from resnets.weights.source import DamagedError, Source
 
 Span = tuple[int, int]
@@ -15,7 +17,7 @@ MAX_FIELDS = 2_000_000  # ten times those of 1,202 layers: about two seconds of 
 MAX_TEXT = 32 << 20  # bytes of one text
 MAX_TAG = 5  # bytes: a tag has 32 bits
 NUMBER, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
-PAGE = 1 << 16
+PAGE = 1 << 14  # bytes of a file at a time, where there are large arrays between what is wanted
 
 
 class Pages:
@@ -34,10 +36,25 @@ class Pages:
     def __getitem__(self, at: slice) -> bytes: ...
     def __getitem__(self, at: int | slice) -> int | bytes:
         if isinstance(at, slice):
-            return self.source.at(at.start, at.stop - at.start)
+            return self._bytes(at.start, at.stop - at.start)
         if not 0 <= at - self._begin < len(self._page):
-            self._page, self._begin = self.source.at(at, min(PAGE, len(self) - at)), at
+            self._turn(at)
         return self._page[at - self._begin]
+
+    def _bytes(self, begin: int, count: int) -> bytes:
+        if count > PAGE:
+            return self._read(begin, count)
+        if not (self._begin <= begin and begin + count <= self._begin + len(self._page)):
+            self.source.check(begin, count)
+            self._turn(begin)
+        return self._page[begin - self._begin : begin - self._begin + count]
+
+    def _turn(self, begin: int) -> None:
+        self._page, self._begin = self._read(begin, min(PAGE, len(self) - begin)), begin
+
+    def _read(self, begin: int, count: int) -> bytes:
+        """Not by `Source.at`, which reads more at a time: what follows is an array as a rule."""
+        return self.source.array(np.uint8, (count,), begin).tobytes()
 
 
 Buffer = bytes | Pages
