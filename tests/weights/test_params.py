@@ -100,10 +100,10 @@ def test_what_is_written_is_read(name):
 @pytest.mark.parametrize(
     ("architecture", "options", "why"),
     [
-        (replace(find("resnext50-32x4d"), **WIDTHS), Options(), "groups .1 instead of 32."),
+        (replace(find("resnext50-32x4d"), **WIDTHS), Options(), "groups is 32, and 1 there"),
         (find("resnet50d"), Options(names="prefixed"), "only d and e pool"),
         (replace(find("resnet18"), shortcut_pool=True), Options(names="exported"), "read as another one's"),
-        (find("resnet50"), Options(names="structural"), "stride_in .1x1 instead of 3x3., conv_bias"),
+        (find("resnet50"), Options(names="structural"), "stride_in is 3x3, and 1x1 there; conv_bias"),
     ],
 )
 def test_what_the_names_cannot_say_is_refused(architecture, options, why):

@@ -39,13 +39,13 @@ def test_a_v2_block_hands_its_raw_input_to_a_shortcut_without_projection():
 @pytest.mark.parametrize(
     ("name", "changes", "lost"),
     [
-        ("resnext50-32x4d", {}, ["groups (1 instead of 32)", "base_width (64 instead of 4)"]),
-        ("resnet18", {"shortcut": "A"}, ["shortcut (B instead of A)"]),
-        ("resnet50-v1", {"shortcut": "C"}, ["shortcut (B instead of C)"]),
-        ("resnet50-v2", {"eps": 2e-5}, ["eps (1e-05 instead of 2e-05)"]),
-        ("resnet50", {"conv_bias": "all"}, ["conv_bias (none instead of all)"]),
-        ("resnet18", {"batch_norm": "none"}, ["batch_norm (standard instead of none)"]),
-        ("preresnet50", {}, ["preact_first", "input_batch_norm (True instead of False)"]),
+        ("resnext50-32x4d", {}, ["groups is 32, and 1 there", "base_width is 4, and 64 there"]),
+        ("resnet18", {"shortcut": "A"}, ["shortcut is A, and B there"]),
+        ("resnet50-v1", {"shortcut": "C"}, ["shortcut is C, and B there"]),
+        ("resnet50-v2", {"eps": 2e-5}, ["eps is 2e-05, and 1e-05 there"]),
+        ("resnet50", {"conv_bias": "all"}, ["conv_bias is all, and none there"]),
+        ("resnet18", {"batch_norm": "none"}, ["batch_norm is none, and standard there"]),
+        ("preresnet50", {}, ["preact_first", "input_batch_norm is False, and True there"]),
         ("resnet20-cifar", {"shortcut": "B"}, ["stem"]),
     ],
 )

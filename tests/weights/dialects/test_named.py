@@ -107,3 +107,16 @@ def test_counters_stand_behind_each_running_variance_where_torch_has_them(random
     assert names[names.index("bn1.running_var") + 1] == "bn1.num_batches_tracked"
     assert len(names) == len(model.weights) + sum(name.endswith("running_var") for name in model.weights)
     assert len(renamed(model, "gluoncv")) == len(model.weights)
+
+
+def test_a_renamed_array_is_the_one_that_is_named(random_model):
+    arrays = renamed(random_model(TINY), "torchvision")
+    shapes = {name: Stored(a.shape, "float32", a.nbytes, lambda a=a: a) for name, a in arrays.items() if a.ndim}
+    shapes["layer1.0.convX.weight"] = shapes.pop("layer1.0.conv1.weight")
+    with pytest.raises(
+        ResNetsError, match=r"1 arrays have names that stand in none: layer1\.0\.convX\.weight\. Rename"
+    ):
+        read_named(shapes, Source.of(b"", "m.pth"), None, most=1 << 30)
+    del shapes["layer1.0.convX.weight"]
+    with pytest.raises(ResNetsError, match="its parts are not all there"):
+        read_named(shapes, Source.of(b"", "m.pth"), None, most=1 << 30)

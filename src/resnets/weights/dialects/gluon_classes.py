@@ -72,11 +72,11 @@ def family_of(a: Architecture, families: tuple[str, ...]) -> str:
     lost = {family: differing(a, built(_outline(a, family))) for family in families}
     family = min(families, key=lambda name: len(lost[name]))
     if lost[family]:
-        fields = ", ".join(f"{name} ({theirs} instead of {ours})" for name, (ours, theirs) in lost[family].items())
+        fields = "; ".join(f"{name} is {ours}, and {theirs} there" for name, (ours, theirs) in lost[family].items())
         raise ResNetsError(
-            f"These names of MXNet's are those of {' and '.join(CLASSES[name] for name in families)}, and none is such"
-            f" a network: {CLASSES[family]}, the nearest, differs in {fields}.",
-            "Leave --names out and write .onnx, .safetensors or .t7, which describe any network.",
+            f"These names can say what {' and '.join(CLASSES[name] for name in families)} build, and this network is"
+            f" not among it. The nearest is of {CLASSES[family]}: {fields}.",
+            "Write .onnx, .safetensors, .pth or .t7, which can say any network.",
         )
     return family
 

@@ -1,5 +1,6 @@
 """Named arrays of a file without a card go in, the Model that their names imply comes out; or the other way round."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,10 @@ DIALECTS: dict[str, Dialect] = {  # in the order in which they are tried
 }
 # What wraps a whole network: nn.DataParallel and DistributedDataParallel, torch.compile, Lightning's modules.
 _WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "_model", "backbone", "encoder")
+_ORDINARY = re.compile(
+    r"(conv1|bn[01]|norm|fc|linear|conv1\.\d|layer\d+\.\d+\.((conv|bn)[123]|bn_add|(downsample|shortcut)\.\d))"
+    r"\.(weight|bias|gamma|beta|running_mean|running_var)"
+)
 MAX_WRAPPERS = 8  # around each other
 _PARTS = ("weight", "bias", "running_mean", "running_var")
 _EXACTLY = {"float16": "exactly", "bfloat16": "exactly", "float64": "rounded"}
@@ -132,10 +137,21 @@ def _implied(shapes: Shapes) -> tuple[Dialect, Architecture]:
         architecture = dialect.implied(shapes)
         if architecture is not None:
             return dialect, architecture
+    odd = [name for name in shapes if not _ORDINARY.fullmatch(name)]
+    if len(odd) < len(shapes) / 2:  # one of these, but for a few: they were renamed, or belong to another network
+        what = (
+            f"{len(odd)} arrays have names that stand in none: {plain(some(odd))}"
+            if odd
+            else "its parts are not all there"
+        )
+        raise ResNetsError(
+            f"Its {len(shapes):,} arrays are nearly those of a residual network, but {what}.",
+            "Rename them, or give the network with --architecture: then all that differs is listed.",
+        )
     raise ResNetsError(
         f"The names of its {len(shapes):,} arrays are not those of a residual network that resnets knows:"
         f" {plain(some(list(shapes), 6))}.",
-        f"Names of {', '.join(DIALECTS)} are read; rename the arrays to one of these.",
+        f"Names of {', '.join(DIALECTS)} (resnets' own) are read; rename the arrays to one of these.",
     )
 
 
