@@ -1,5 +1,6 @@
 """A model file goes in, the same model in another format comes out, with the proof that it still computes the same."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -96,7 +97,14 @@ def _origin(file: Source, card: Card) -> dict[str, Any]:
     """Where the model came from: what its card says, or the file it was read from."""
     if card.source.keys() & {"sha256", "url"} or files.read_card(file) is not None:
         return card.source
-    return {"file": utf8(file.path.name), "sha256": file.sha256(), **card.source}
+    beside = {utf8(path.name): _sha256(path) for path in files.beside(file)}
+    more = {"beside": beside} if beside else {}
+    return {"file": utf8(file.path.name), "sha256": file.sha256(), **more, **card.source}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_same(source: Path, target: Path) -> None:

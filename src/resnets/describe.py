@@ -63,11 +63,11 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
     """
     if name_or_path in ARCHITECTURES and name_or_path not in files.bundled() and not Path(name_or_path).exists():
         architecture = ARCHITECTURES[name_or_path]
-        facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
+        facts: Facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
         return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
     with files.opened(files.resolve(name_or_path)) as source:
         md5, sha256 = source.digests("md5", "sha256")  # MD5 is what the ONNX zoo's notebooks compare
-        facts: Facts = {"file": source.name, "bytes": source.size, "md5": md5, "sha256": sha256}
+        facts = {"file": source.name, "bytes": source.size, "md5": md5, "sha256": sha256}
         outline = _outline(source)
         if outline:
             return {**facts, **outline}

@@ -38,13 +38,14 @@ class Graph:
     """A network as its file has it: images [n, c, h, w] → [n, classes].
 
     `output`: what it gives, `logits` or `probabilities`. `size`: the one height and width that it takes, or None.
-    `single`: the same in single precision, where `run` computes in double.
+    `single`: the same in single precision, where `run` computes in double. `notes`: what was changed to run it.
     """
 
     run: Callable[[Batch], Logits]
     output: str = "logits"
     size: tuple[int, int] | None = None
     single: Callable[[Batch], Logits] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def prove(
     with Progress("compare", 2 * len(images), quiet=quiet) as progress:
         references = answers(before, images, progress)
         found = compare(references, answers(graph_of(target, written), images, progress), before.output)
-    tolerance, notes = TOLERANCE, []
+    tolerance, notes = TOLERANCE, list(before.notes)
     if found.max_rel > TOLERANCE and before.single is not None:
         alone = compare(references, answers(replace(before, run=before.single), images))
         tolerance = max(TOLERANCE, min(2 * alone.max_rel, LIMIT))
@@ -141,22 +142,22 @@ def graph_of(source: Source, model: Model) -> Graph:
         from resnets.weights.torch7.run import run
 
         tree = t7.tree(source)
-        side = t7.side(tree)  # what its last pooling covers
+        side = t7.side(tree)
         size = (side, side) if side else None
         return Graph(lambda x: run(tree, x), size=size, single=lambda x: run(tree, x, np.float32))
     found = files.runnable(source) if module == "onnx" else files.built(model)
     session = opener("onnxruntime")(found.model, cores())
     network = Network(session, found.answer, "logits", source.name)
-    size = _size(session.shape) if module == "onnx" else None
-    return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output, size)
+    if module != "onnx":
+        return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output)
+    from resnets.weights import onnx
 
-
-def _size(shape: tuple[Any, ...]) -> tuple[int, int] | None:
-    """Height and width that an ONNX model's input fixes; one that is free is taken like the other."""
-    if len(shape) != 4 or not any(isinstance(n, int) for n in shape[2:]):
-        return None
-    height, width = (n if isinstance(n, int) else None for n in shape[2:])
-    return height or width or 0, width or height or 0
+    return Graph(
+        lambda x: network.run(x, ("logits",))["logits"],
+        found.card.output,
+        onnx.side(source),
+        notes=onnx.rewritten(source),
+    )
 
 
 def _evidence(source: Source, model: Model, given: bool) -> tuple[bool, str]:

@@ -175,6 +175,13 @@ def runnable(source: Source, outputs: tuple[str, ...] = ()) -> Runnable:
         return found
 
 
+def beside(source: Source) -> list[Path]:
+    """Other files that hold some of the model: an ONNX file's external data."""
+    form = format_of(source.path)
+    found: list[Path] = form.room.beside(source) if form.module == "onnx" else []
+    return found
+
+
 def built(model: Model, outputs: tuple[str, ...] = ()) -> Runnable:
     """A model as an engine opens it, its graph built."""
     from resnets.weights import onnx
