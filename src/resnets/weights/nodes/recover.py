@@ -52,7 +52,7 @@ def _kept(there: Topology, keys: Mapping[str, str], source: str) -> Arrays:
     for key in keys.values():
         view = there.arrays[key]
         if id(view) not in kept:  # what was read from a file has its own memory already
-            kept[id(view)] = np.require(view, np.float32, ("C", "A", "W", "O"))
+            kept[id(view)] = np.require(view, np.float32, ("C", "W"))
     return {name: kept[id(there.arrays[key])] for name, key in keys.items()}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.errors import ResNetsError, short, some
+from resnets.errors import ResNetsError, some
 from resnets.network import INPUT, Step
 from resnets.weights.nodes import ending, operators, shortcuts
 from resnets.weights.nodes.constants import Folder
@@ -138,7 +138,7 @@ def _take(walk: Walk, folder: Folder, node: Node) -> None:
             raise OddNodeError(node.operator if node.operator not in OPERATIONS else f"operator {node.operator}")
         OPERATORS[node.operator](walk, node)
     except OddNodeError as odd:
-        walk.odd(node, short(str(odd)))
+        walk.odd(node, str(odd))
 
 
 def _check_answer(walk: Walk, name: str) -> None:
@@ -150,7 +150,7 @@ def _check_answer(walk: Walk, name: str) -> None:
     if value is None or value.step != last or (value.kind, value.rank) not in ((LOGITS, 2), (PROBABILITIES, 2)):
         node = next((node for node in walk.order if name in node.writes), Node("nothing", "", (), (name,)))
         what = value.kind if value else "something else than the logits"
-        walk.odd(node, short(f"{node.operator} as the answer, which is {what}"))
+        walk.odd(node, f"{node.operator} as the answer, which is {what}")
 
 
 def _left_out(every: list[Node], order: list[Node], found: Scan) -> list[str]:
