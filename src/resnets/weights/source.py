@@ -6,7 +6,6 @@ and no length that a file claims is allocated before it is known that the file h
 
 import errno
 import hashlib
-import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -91,12 +90,6 @@ class Source:
     def whole(self) -> bytes:
         """All bytes."""
         return self._window if self.file is None else self._read(0, self.size)
-
-    def view(self) -> memoryview:
-        """All bytes without reading them: those of a file are mapped."""
-        if self.file is None:
-            return memoryview(self._window)
-        return memoryview(mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def chunks(self) -> Iterator[bytes]:
         """All bytes, some at a time."""
