@@ -107,6 +107,11 @@ def test_a_window_that_rounds_up_begins_inside_the_image():
     np.testing.assert_array_equal(found[:, :, 2, 2], IMAGE[:, :, 3:, 3:].max((2, 3)))
 
 
+def test_a_window_outside_the_map_is_refused():
+    with pytest.raises(OddModuleError, match="lies outside a map of 4x4"):
+        forward(pool("nn.SpatialAveragePooling", 1, 2, ceil_mode=True, divide=True), IMAGE[:, :, :4, :4])
+
+
 def test_what_is_not_above_a_threshold_becomes_its_value():
     found = forward(module("nn.Threshold", threshold=1, val=-9), IMAGE)
     np.testing.assert_array_equal(found, np.where(IMAGE > 1, IMAGE, -9))

@@ -173,6 +173,8 @@ def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
         ("5.1.1.2.2", None, {"dimension": 3.0}, "a nn.Concat of other things"),
         ("5.1.1.2.2.2", None, {"constant_scalar": 0.5}, "a nn.Concat of other things"),
         ("5.1.1.2.2.2", None, {"inplace": True}, "a nn.Concat of other things"),
+        ("5.1.1.2.2.1", None, {"updateOutput": True}, "a nn.Concat of other things"),
+        ("5.1.1.2.1", None, {"ceil_mode": True}, r"an average pooling 1x1 with stride 2x2 .* overlaps or skips"),
         ("5.1.2", "nn.CMulTable", {}, r"modules\[1\].modules\[2\] \(nn.CMulTable\): it reads the 2 values"),
         ("5.1.1", "nn.Sequential", {}, "it adds 1 values"),
     ],

@@ -103,8 +103,8 @@ def _lengths(x: Array, module: Object, window: Window) -> list[int]:
     for size, kernel, stride, padding in zip(x.shape[2:], window.kernel, window.stride, window.padding, strict=True):
         over = size - kernel + 2 * padding
         count = (-(-over // stride) if ceil else over // stride) + 1
-        if padding and (count - 1) * stride >= size + padding:  # the last window begins inside the image
-            if modules.library(module) == "cudnn":
+        if (count - 1) * stride >= size + padding:  # nn's last window begins inside the image, if there is padding
+            if not padding or modules.library(module) == "cudnn":
                 raise OddModuleError(f"its last window {window} lies outside a map of {x.shape[2]}x{x.shape[3]}")
             count -= 1
         if count < 1:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from resnets.network import INPUT
-from resnets.weights.torch7 import modules
+from resnets.weights.torch7 import fields, modules
 from resnets.weights.torch7.modules import OddModuleError, Window
 from resnets.weights.torch7.objects import Object
 from resnets.weights.torch7.steps import At, Cover, Tree
@@ -111,7 +111,7 @@ def _average_pool(tree: Tree, module: Object, path: str, at: At) -> At:
     ceil = modules.flag(module, "ceil_mode") or modules.library(module) == "inn"
     # cuDNN divides by the whole window even where the last one is incomplete, unless told otherwise
     whole = modules.library(module) == "cudnn" and modules.counts_padding(module)
-    if side == 1 or (side == stride and ceil and not whole):
+    if (side == 1 and not ceil) or (side == stride and ceil and not whole):
         return tree.put("average_pool", path, at, **_numbers(window))
     what = "may leave out an edge of the map" if not ceil else "divides by more numbers than the map's edge has"
     return tree.put(f"an average pooling {window} that {what if side == stride else 'overlaps or skips'}", path, at)
@@ -194,6 +194,8 @@ def _concat(tree: Tree, module: Object, path: str, at: At) -> At:
 def _part(module: Object, channels: int) -> int | None:
     """How many channels of zeros a part of a Concat gives; 0: the value itself, None: something else."""
     name = modules.kind(module)
+    if fields.odd(module):
+        return None
     if name in ("Identity", "Copy"):
         return 0
     scalar = module["constant_scalar"]
