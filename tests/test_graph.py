@@ -151,7 +151,7 @@ def test_exported_names_are_the_zoos_and_change_no_number():
 
 
 def test_exported_names_are_refused_for_what_gluon_has_no_network_for():
-    with pytest.raises(ResNetsError, match=r"stride_in \(1x1 instead of 3x3\)"):
+    with pytest.raises(ResNetsError, match=r"stride_in is 3x3, and 1x1 there"):
         build(thin("resnet50"), names="exported")
     with pytest.raises(ResNetsError, match="no names called 'timm'"):
         build(thin("resnet50"), names="timm")

@@ -60,8 +60,8 @@ def classify_command(
     """
     from resnets.cli.formats import FORMATS, HEADERS, below, encoded, stdout_has_colour
 
-    form = form or _form_of(output)
     apart(output, options["model"], *images)
+    form = form or _form_of(output)
     classifier, crops = _classifier(options), _crops(options)
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
     colour = output == "-" and stdout_has_colour()
