@@ -36,8 +36,7 @@ MAY_IMPORT = {
     "weights.source": "",
     "weights.dialects": "card catalog errors network weights.model weights.source",
     "graph": "catalog errors network weights.dialects weights.fold weights.model",
-    "weights": "card catalog errors files graph network weights.dialects weights.fold weights.model"
-    " weights.source",
+    "weights": "card catalog errors files graph network weights.dialects weights.fold weights.model weights.source",
     "describe": "card catalog errors network weights weights.model weights.source",
     "engines": "errors",
     "predictions": "card engines errors",
