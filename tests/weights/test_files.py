@@ -174,7 +174,9 @@ def test_nothing_is_written_that_cannot_be_read_back(model, tmp_path):
         "fc.bias": np.array([0, np.nan, 1], np.float32),
         "bn1.bias": np.full(16, np.inf, np.float32),
     }
+    below = {**model.weights, "bn1.running_var": np.full(16, -1, np.float32)}
     cases = {
+        "1 running variances of .* are below zero: bn1.running_var": replace(model, weights=below),
         "2 arrays of .* hold NaN or infinity: bn1.bias, fc.bias": replace(model, weights=sick),
         "1 missing: fc.bias": replace(model, weights={k: v for k, v in model.weights.items() if k != "fc.bias"}),
         r"fc.bias \(3,\) instead of \(4,\)": replace(model, architecture=replace(model.architecture, classes=4)),

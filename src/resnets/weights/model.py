@@ -116,12 +116,21 @@ def agree(given: Architecture | None, found: Architecture, source: str) -> None:
 
 
 def verify(card: Card, weights: Arrays, source: str) -> None:
-    """Raises ResNetsError where arrays hold NaN or infinity, or are not those that the card was written for."""
+    """Raises ResNetsError for NaN, infinity, negative variances, and for arrays that the card was not written for."""
     odd = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if odd:
         raise ResNetsError(
             f"{len(odd)} arrays of {source} hold NaN or infinity: {', '.join(odd)}.",
             "Use an earlier checkpoint of the training.",
+        )
+    eps = card.architecture.eps if card.architecture else 0.0
+    negative = [
+        n for n, array in weights.items() if n.endswith("running_var") and array.size and array.min() + eps <= 0
+    ]
+    if negative:
+        raise ResNetsError(
+            f"{len(negative)} running variances of {source} are below zero: {some(negative)}.",
+            "Copy or download the file again, or use an earlier checkpoint.",
         )
     if card.weights_sha256 is not None and digest(weights) != card.weights_sha256:
         raise ResNetsError(
