@@ -110,7 +110,7 @@ def described(graph: onnx.GraphProto, prefix: str) -> list[tuple[object, ...]]:
     """Each node but Flatten: what it does, reads and gives, without the network's prefix and default attributes."""
     usual = {"alpha", "beta", "transA", "momentum", "ceil_mode"}
     flat: dict[str, str] = {}
-    found = []
+    found: list[tuple[object, ...]] = []
     for node in graph.node:
         names = [flat.get(name, name).removeprefix(prefix) for name in (*node.input, *node.output)]
         if node.op_type == "Flatten":

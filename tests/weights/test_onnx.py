@@ -89,7 +89,8 @@ def foreign(data) -> bytes:
     for node in proto.graph.node:
         for row in (node.input, node.output):
             row[:] = [f"/{name}_output_0" if name in ("features", "feature_map") else name for name in row]
-    return proto.SerializeToString()
+    changed: bytes = proto.SerializeToString()
+    return changed
 
 
 def outputs(ready: Runnable, names: tuple[str, ...], side: int = 32) -> dict[str, np.ndarray]:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -7,11 +8,11 @@ from resnets.errors import ResNetsError
 from resnets.weights.dialects.gluon_classes import CLASSES, Outline, built, family_of, prefix_of
 
 
-def outline(family: str, kernel: int, stem: int = 1, **rest: object) -> Outline:
+def outline(family: str, kernel: int, stem: int = 1, **rest: Any) -> Outline:
     widths = (64, 128, 256, 512)
     stems = tuple((width, 3, 7, 7) for width in ((64,) if stem == 1 else (32, 32, 64)))
     firsts = tuple((width, 64, kernel, kernel) for width in widths)
-    return Outline(family, stems, True, firsts, (3, 4, 6, 3), 1000, **rest)  # type: ignore[arg-type]
+    return Outline(family, stems, True, firsts, (3, 4, 6, 3), 1000, **rest)
 
 
 @pytest.mark.parametrize(

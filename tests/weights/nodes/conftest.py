@@ -32,7 +32,8 @@ class Graph:
     proto: ModelProto
 
     def node(self, kind: str, index: int = 0) -> NodeProto:
-        return [node for node in self.proto.graph.node if node.op_type == kind][index]
+        found: list[NodeProto] = [node for node in self.proto.graph.node if node.op_type == kind]
+        return found[index]
 
     def nodes(self, *kinds: str) -> list[NodeProto]:
         return [node for node in self.proto.graph.node if node.op_type in kinds]

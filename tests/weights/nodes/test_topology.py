@@ -248,7 +248,8 @@ def caffe2() -> bytes:
         helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in proto.graph.initializer
     )
     proto.producer_name = "onnx-caffe2"
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def test_caffe2s_network_comes_back_with_its_recipe():

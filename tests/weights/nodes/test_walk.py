@@ -33,7 +33,9 @@ def zeros_beside_maps(count: int) -> bytes:
 def alone(nodes: list[Any], answer: str, *tensors: Any) -> bytes:
     image, output = (helper.make_tensor_value_info(name, 1, None) for name in ("data", answer))
     graph = helper.make_graph(nodes, "g", [image], [output], tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    data: bytes = model.SerializeToString()
+    return data
 
 
 @pytest.mark.parametrize("make", [poolings_into_one, zeros_beside_maps])
