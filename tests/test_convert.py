@@ -55,7 +55,7 @@ def test_a_target_that_computes_something_else_is_not_written(tiny_model, tmp_pa
     assert not (tmp_path / "out.onnx").exists()
     assert done.proof.difference.top1_agreement < 1
     assert "not written" in report(done, "a", tmp_path / "out.onnx")[1]
-    assert convert(tiny_model, tmp_path / "out.onnx", Options(), force=True).written
+    assert convert(tiny_model, tmp_path / "out.onnx", Options(force=True)).written
 
 
 def test_the_input_is_never_written_over(tiny_model, tmp_path):
@@ -223,7 +223,7 @@ def test_forced_files_are_said_to_be_what_they_are(tmp_path):
     files.save(Model(given, initialise(given), Card("g", given)), tmp_path / "m.safetensors")
     with pytest.raises(ResNetsError, match="imply another network"):
         convert(tmp_path / "m.safetensors", tmp_path / "f.pth", Options(names="akamaster"))
-    done = convert(tmp_path / "m.safetensors", tmp_path / "f.pth", Options(names="akamaster"), force=True)
+    done = convert(tmp_path / "m.safetensors", tmp_path / "f.pth", Options(names="akamaster", force=True))
     value, text = report(done, "m", tmp_path / "f.pth")
     assert (done.written, done.holds, value["holds"], value["written"]) == (True, False, False, True)
     assert "round trip: lost architecture; network described by its card" in text

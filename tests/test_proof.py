@@ -37,7 +37,7 @@ def test_a_network_that_loses_much_in_single_precision_is_allowed_twice_that(
     def off(by: float) -> Callable[[Batch], Logits]:
         return lambda x: x.reshape(len(x), -1)[:, :3].astype(np.float64) * (1 + by)
 
-    graphs = iter((Graph(off(0), size=(32, 32), single=off(single)), Graph(off(target))))
+    graphs = iter((Graph(off(0), single=off(single)), Graph(off(target))))
     monkeypatch.setattr(proof, "graph_of", lambda *_: next(graphs))
     with files.opened(tiny_model) as source:
         found = proof.prove(source, model, source, model)
@@ -74,7 +74,7 @@ def test_a_graph_of_fixed_size_is_compared_at_that_size(model, tiny_model, tmp_p
     done = convert(tmp_path / "fixed.onnx", tmp_path / "m.safetensors", Options())
     assert done.holds
     with files.opened(tmp_path / "fixed.onnx") as source:
-        assert proof.graph_of(source, model).size == size
+        assert proof.size_of(source) == size
     assert done.proof.pictures == (4 if size[0] == size[1] else 0)
 
 

@@ -51,16 +51,15 @@ def convert(
     architecture: Architecture | None = None,
     given: tuple[str, ...] = (),
     data: Path | None = None,
-    force: bool = False,
     quiet: bool = True,
 ) -> Conversion:
     """Write the model of `source` (a name or a path) to `target`, after comparing what both compute.
 
     `labels` and `recipe` go into the target's card, `architecture` is that of a source which does not say all of it,
     and `given` says in the card's `source` what was given by hand. `data`: a folder of images to compare on. Where the
-    logits differ by more than the proof allows nothing is written, but for `force`. Not `quiet`: progress is told on
-    stderr. Raises ResNetsError for a source
-    that cannot be read, a target that cannot hold the model, and a target that is the source.
+    logits differ by more than the proof allows nothing is written, but for `options.force`. Not `quiet`: progress is
+    told on stderr. Raises ResNetsError for a source that cannot be read, a target that cannot hold the model, and a
+    target that is the source.
     """
     source = files.resolve(source)
     files.format_of(target)
@@ -70,18 +69,18 @@ def convert(
         read = files.read(file, architecture)
         card = amend(read.card, labels=labels, recipe=recipe, given=given)
         model = replace(read, card=replace(card, source=_origin(file, card)))
-        written, content, lost = files.encode(model, target, options, fold=fold, force=force)
+        written, content, lost = files.encode(model, target, options, fold=fold)
         copy = Source.of(content, str(target))
         held = _held(copy, written) if lost else written
         proof = prove(file, read, copy, held, given=architecture is not None, data=data, quiet=quiet)
-    if proof.holds or force:
+    if proof.holds or options.force:
         write_whole(target, content)
     return Conversion(
         architecture=summary(model.architecture),
         proof=proof,
         notes=(*read.notes, *_rewrites(model, written), *_left_behind(model.card, files.read_card(copy), target)),
         lost=tuple(lost),
-        written=proof.holds or force,
+        written=proof.holds or options.force,
     )
 
 
@@ -179,8 +178,7 @@ def recard(model: str | Path, out: Path, **changes: Any) -> Card:
         )
     place(out)
     with files.opened(source) as file:
-        before = files.read_card(file) or files.card_of(file)
-        card = amend(before, **changes)
+        card = amend(files.card_of(file), **changes)
         write_whole(out, files.with_card(file, card))
     return card
 

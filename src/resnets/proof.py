@@ -37,13 +37,12 @@ MOVEMENT = 0.02  # how large a difference may be beside what another image makes
 class Graph:
     """A network as its file has it: images [n, c, h, w] → [n, classes].
 
-    `output`: what it gives, `logits` or `probabilities`. `size`: the one height and width that it takes, or None.
-    `single`: the same in single precision, where `run` computes in double. `notes`: what was changed to run it.
+    `output`: what it gives, `logits` or `probabilities`. `single`: the same in single precision, where `run` computes
+    in double. `notes`: what was changed to run it.
     """
 
     run: Callable[[Batch], Logits]
     output: str = "logits"
-    size: tuple[int, int] | None = None
     single: Callable[[Batch], Logits] | None = None
     notes: tuple[str, ...] = ()
 
@@ -118,8 +117,7 @@ def prove(
     """
     own_graph, evidence = _evidence(source, read, given)
     before = graph_of(source, read)
-    fits = graph_of(target, written).size if files.format_of(target.path).module == "t7" else None
-    images = inputs(written, before.size or fits, data)
+    images = inputs(written, size_of(source) or size_of(target), data)
     with Progress("compare", 2 * len(images), quiet=quiet) as progress:
         references = answers(before, images, progress)
         found = compare(references, answers(graph_of(target, written), images, progress), before.output)
@@ -134,6 +132,21 @@ def prove(
     return Proof(own_graph, evidence, found, tolerance, noise, len(images.pictures), tuple(notes))
 
 
+def size_of(source: Source) -> tuple[int, int] | None:
+    """The one height and width in pixels that a file's own graph can be run at; None where any will do."""
+    match files.format_of(source.path).module:
+        case "t7":
+            from resnets.weights import t7
+
+            side = t7.side(t7.tree(source))
+            return (side, side) if side else None
+        case "onnx":
+            from resnets.weights import onnx
+
+            return onnx.side(source)
+    return None
+
+
 def graph_of(source: Source, model: Model) -> Graph:
     """The file's own graph; of a file without one, the network of `model`, which was read from it."""
     module = files.format_of(source.path).module
@@ -142,22 +155,16 @@ def graph_of(source: Source, model: Model) -> Graph:
         from resnets.weights.torch7.run import run
 
         tree = t7.tree(source)
-        side = t7.side(tree)
-        size = (side, side) if side else None
-        return Graph(lambda x: run(tree, x), size=size, single=lambda x: run(tree, x, np.float32))
+        return Graph(lambda x: run(tree, x), single=lambda x: run(tree, x, np.float32))
     found = files.runnable(source) if module == "onnx" else files.built(model)
     session = opener("onnxruntime")(found.model, cores())
     network = Network(session, found.answer, "logits", source.name)
-    if module != "onnx":
-        return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output)
-    from resnets.weights import onnx
+    notes: tuple[str, ...] = ()
+    if module == "onnx":
+        from resnets.weights import onnx
 
-    return Graph(
-        lambda x: network.run(x, ("logits",))["logits"],
-        found.card.output,
-        onnx.side(source),
-        notes=onnx.rewritten(source),
-    )
+        notes = onnx.rewritten(source)
+    return Graph(lambda x: network.run(x, ("logits",))["logits"], found.card.output, notes=notes)
 
 
 def _evidence(source: Source, model: Model, given: bool) -> tuple[bool, str]:

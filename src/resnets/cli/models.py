@@ -113,14 +113,13 @@ def convert_command(
     done = convert(
         source,
         target,
-        Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip()), names),
+        Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip()), names, force),
         fold=fold,
         labels=_labels(labels_from),
         recipe=recipe_name,
         architecture=find(architecture) if architecture else None,
         given=_given(labels=labels_from, recipe=recipe_name, architecture=architecture),
         data=data,
-        force=force,
         quiet=quiet,
     )
     show(*report(done, source, target), json_to)

@@ -22,7 +22,7 @@ from resnets.weights.fold import fold as folded
 from resnets.weights.model import Model, Runnable, digest, fit
 from resnets.weights.options import Options
 from resnets.weights.sniff import refuse_other
-from resnets.weights.source import DamagedError, Source, Stamp
+from resnets.weights.source import READ, DamagedError, Source, Stamp
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it
@@ -114,14 +114,12 @@ def save(
     suffix, arrays with NaN or infinity, a missing folder.
     """
     path = Path(path)
-    written, data, _ = encode(model, path, Options(opset, outputs, names), fold=fold, force=force)
+    written, data, _ = encode(model, path, Options(opset, outputs, names, force), fold=fold)
     write_whole(path, data)
     return written
 
 
-def encode(
-    model: Model, path: Path, options: Options, *, fold: bool = False, force: bool = False
-) -> tuple[Model, bytes, list[str]]:
+def encode(model: Model, path: Path, options: Options, *, fold: bool = False) -> tuple[Model, bytes, list[str]]:
     """The model as it will be written at `path`, the bytes of that file, and the fields that reading it back loses."""
     form = format_of(path)
     if options.names not in (None, *form.names):
@@ -132,16 +130,16 @@ def encode(
         what = "outputs besides the logits" if options.outputs else "opset"
         raise ResNetsError(f"A {path.suffix} file has no {what}.", "Leave that out, or write an .onnx file.")
     model = sealed(folded(model) if fold else model)
-    data: bytes = form.room.write(model, replace(options, force=force))
+    data: bytes = form.room.write(model, options)
     try:
         back = read(Source.of(data, str(path)))
     except ResNetsError:
-        if not force:
+        if not options.force:
             raise
         return model, data, ["architecture", "weights_sha256"]
     lost = [] if same(back.architecture, model.architecture) else ["architecture"]
     lost += [] if digest(back.weights) == model.card.weights_sha256 else ["weights_sha256"]
-    if lost and not force:
+    if lost and not options.force:
         raise ResNetsError(
             f"A {path.suffix} file cannot hold this model: it would lose {', '.join(lost)}.",
             "Choose another format, or use --force.",
@@ -273,8 +271,7 @@ def opened(path: Path) -> Iterator[Source]:
     """The file, open, once its kind, its size and its beginning have been looked at."""
     form = format_of(path)
     try:
-        # A pipe under a model's name would block for ever.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, READ)
     except OSError as error:
         raise ResNetsError(
             f"{path} cannot be read ({error.strerror}).", "Check the path and its permissions."

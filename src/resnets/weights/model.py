@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.card import Card
-from resnets.catalog import Architecture, differing
+from resnets.card import Card, Recipe
+from resnets.catalog import Architecture, differing, named
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, array_shapes, same
 
@@ -85,13 +86,19 @@ def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[
     return [f"{len(names)} {what}: {plain(some(names, MAX_LISTED))}" for what, names in groups if names]
 
 
-def checked(card: Card | None, weights: Arrays, source: str) -> Model:
-    """The model that a file holds. Raises ResNetsError where the card is missing, arrays do not fit or were changed."""
-    if card is None:
-        raise ResNetsError(
-            f"{source} has no card, so nothing says which network its arrays belong to.",
-            "Use a file that resnets has written, for instance with `resnets create` or `resnets train`.",
-        )
+def derived_card(architecture: Architecture, path: Path, recipe: Recipe | None = None, **origin: Any) -> Card:
+    """The card of a file without one: what its network and its name give. `origin`: of it, what is not empty."""
+    return Card(
+        named(replace(architecture, batch_norm="standard")) or path.stem,
+        architecture,
+        recipe=recipe,
+        input_channels=architecture.input_channels,
+        source={"file": path.name, **{key: value for key, value in origin.items() if value}},
+    )
+
+
+def checked(card: Card, weights: Arrays, source: str) -> Model:
+    """The model that a file with a card holds. Raises ResNetsError where arrays do not fit or were changed."""
     if card.architecture is None:
         raise ResNetsError(
             f"{source} holds a foreign graph, which is used as it is and has no arrays by name.",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Options:
     """`opset` and `outputs` (`features`, `feature_map`) concern .onnx; `names` is the dialect of names.
 
-    None is the default; of `names`, the format's own: canonical names where it has a card. `force`: names may imply
-    another network.
+    None is the default; of `names`, the format's own: canonical names where it has a card. `force`: write what would
+    read back as another network.
     """
 
     opset: int | None = None

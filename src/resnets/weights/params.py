@@ -9,14 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.card import Card
 from resnets.catalog import Architecture
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import Shape, array_shapes
 from resnets.weights.dialects.gluon import EXPORTED, GLUONCV, PREFIXED, STRUCTURAL, unprefixed
 from resnets.weights.dialects.shapes import adapted
 from resnets.weights.dialects.table import Dialect
-from resnets.weights.model import Model, mismatches, verify
+from resnets.weights.model import Model, derived_card, mismatches, verify
 from resnets.weights.mxnet import symbol
 from resnets.weights.mxnet.arrays import array, refuse_sparse, stored
 from resnets.weights.mxnet.lists import Stored, write_arrays
@@ -59,15 +58,10 @@ def read(source: Source, given: Architecture | None = None) -> Model:
         fixed = {name for name, key in keys.items() if key in graph.network.fixed}
     arrays, notes = _arrays(source, {name: found[key] for name, key in keys.items()}, fixed)
     notes += graph.notes if graph is not None else []
-    origin = {"file": source.path.name, "names": style, "implied": [implied] if implied else [], "notes": notes}
-    card = Card(
-        source.path.stem,
-        architecture,
-        input_channels=architecture.input_channels,
-        source={key: value for key, value in origin.items() if value},
-    )
+    said = [implied] if implied else []
+    card = derived_card(architecture, source.path, names=style, implied=said, notes=notes)
     verify(card, arrays, source.name)
-    return Model(architecture, arrays, card, notes=(*([implied] if implied else []), *notes))
+    return Model(architecture, arrays, card, notes=(*said, *notes))
 
 
 def write(model: Model, options: Options) -> bytes:

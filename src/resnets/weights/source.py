@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+# A pipe under a model's name would block for ever. Not all systems have all flags.
+READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 WINDOW = 1 << 18  # bytes read at a time where a reader asks for a few
 Stamp = tuple[int, int, int, int]  # device, file, size, time of the last change
 
@@ -29,8 +31,7 @@ class DamagedError(Exception):
 def small(path: Path, most: int) -> bytes | None:
     """All bytes of a regular file of at most so many; None where there is none. Raises OSError for any other."""
     try:
-        # A pipe under that name would block for ever.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, READ)
     except FileNotFoundError:
         return None
     with os.fdopen(handle, "rb") as file:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from resnets.card import Card
-from resnets.catalog import Architecture, named
+from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.weights.files import opened
-from resnets.weights.model import Model, agree, fit, verify
+from resnets.weights.model import Model, agree, derived_card, fit, verify
 from resnets.weights.options import Options
 from resnets.weights.recognise import recognise
 from resnets.weights.source import Source
@@ -42,13 +41,7 @@ def read(source: Source, given: Architecture | None) -> Model:
         agree(given, architecture, file.name)
         weights = fit(architecture, {name: found.arrays[key]() for name, key in keys.items()}, file.name)
         followed = file is not source
-        origin = {"file": file.path.name, "sha256": file.sha256()} if followed else {}
-        card = Card(
-            named(architecture) or file.path.stem,
-            architecture,
-            source=origin,
-            input_channels=architecture.input_channels,
-        )
+        card = derived_card(architecture, file.path, sha256=file.sha256() if followed else None)
         verify(card, weights, file.name)
         notes = (f"{source.path.name} leads to {file.path.name}",) if followed else ()
         return Model(architecture, weights, card, (*notes, *_notes(found, pixels)))

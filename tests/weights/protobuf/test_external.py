@@ -47,6 +47,12 @@ def both(path: Path) -> tuple[object, object]:
         return files.read(source), files.runnable(source, ("features",))
 
 
+def scattered(path: Path) -> None:
+    """The model again, with a file for each of its arrays."""
+    options = {"save_as_external_data": True, "all_tensors_to_one_file": False, "size_threshold": 0}
+    onnx.save(onnx.load(path), path, convert_attribute=False, **options)
+
+
 def test_arrays_beside_the_model_are_read_and_run(path, tiny_model):
     model, ready = both(path)
     expected = files.load(tiny_model)
@@ -64,15 +70,7 @@ def test_the_card_of_such_a_model_is_written_into_one_file(path, tmp_path):
 
 
 def test_a_file_for_each_array_and_no_lengths_are_good_too(path, tiny_model):
-    proto = onnx.load(path)
-    onnx.save(
-        proto,
-        path,
-        save_as_external_data=True,
-        all_tensors_to_one_file=False,
-        size_threshold=0,
-        convert_attribute=False,
-    )
+    scattered(path)
     changed(path, lambda entries, _: entries.pop("length", None))
     assert digest(both(path)[0].weights) == digest(files.load(tiny_model).weights)
 
@@ -161,15 +159,7 @@ def test_what_is_no_file_beside_the_model_is_one_clear_error(path, name):
 
 
 def test_there_may_be_a_file_for_each_array_whatever_may_be_open_at_once(path, tiny_model):
-    proto = onnx.load(path)
-    onnx.save(
-        proto,
-        path,
-        save_as_external_data=True,
-        all_tensors_to_one_file=False,
-        size_threshold=0,
-        convert_attribute=False,
-    )
+    scattered(path)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 3, limits[1]))
     try:

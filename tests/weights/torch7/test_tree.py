@@ -107,7 +107,9 @@ def test_arrays_of_every_type_become_float32(tree, random_model, kind):
 
 def test_only_arrays_of_the_network_are_read(tree, monkeypatch):
     change(at(tree, "1"), gradWeight=Tensor("torch.FloatTensor", (9,), (1,), 0, Storage("torch.FloatStorage", 9)))
-    recognised(tree)  # the storage of that gradient has neither elements nor a file
+    with pytest.raises(AssertionError):  # the storage of that gradient has neither elements nor a file
+        at(tree, "1")["gradWeight"].array()
+    assert "conv1.weight" in recognised(tree)[1]
 
 
 @pytest.mark.parametrize(

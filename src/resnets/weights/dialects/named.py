@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.card import Card
 from resnets.catalog import Architecture, differing
 from resnets.errors import ResNetsError, plain, some
 from resnets.network import array_shapes, same
@@ -16,7 +15,7 @@ from resnets.weights.dialects.shapes import Shapes, adapted
 from resnets.weights.dialects.table import FLOATS, Dialect, Stored
 from resnets.weights.dialects.torch import AKAMASTER, CANONICAL, COUNTER, TIMM, TORCHVISION, counters
 from resnets.weights.dialects.variant import refuse_unbuilt
-from resnets.weights.model import MAX_NAME, Model, mismatches, verify
+from resnets.weights.model import MAX_NAME, Model, derived_card, mismatches, verify
 from resnets.weights.source import DamagedError, Source
 
 DIALECTS: dict[str, Dialect] = {  # in the order in which they are tried
@@ -66,13 +65,8 @@ def read_named(
     weights = {name: one.read() for name, one in used.items()}
     implied = _sentences(dialect, architecture) if given is None else _objections(dialect, architecture, shapes)
     rounded = _conversions(used)
-    origin = {"file": source.path.name, "names": dialect.name, "implied": implied, "notes": [*notes, *rounded]}
-    card = Card(
-        source.path.stem,
-        architecture,
-        input_channels=architecture.input_channels,
-        source={key: value for key, value in origin.items() if value},
-    )
+    told = [*notes, *rounded]
+    card = derived_card(architecture, source.path, names=dialect.name, implied=implied, notes=told)
     verify(card, weights, source.name)
     return Model(architecture, weights, card, notes=(*notes, *implied, *rounded))
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from resnets import card as cards
 from resnets.card import Card, Recipe
-from resnets.catalog import Architecture, named
+from resnets.catalog import Architecture
 from resnets.errors import ResNetsError
 from resnets.network import same, steps
-from resnets.weights.model import Arrays, Model, fit, verify
+from resnets.weights.model import Arrays, Model, derived_card, fit, verify
 from resnets.weights.nodes.topology import Topology, topology
 from resnets.weights.protobuf.scan import Scan
 from resnets.weights.protobuf.tensors import Placed
@@ -37,7 +37,10 @@ def recovered(
     else:
         architecture, keys, there = _network(there, file.name)
     weights = fit(architecture, _kept(there, keys, file.name), file.name)
-    card = _described(architecture, card, file.name) if card else _new_card(architecture, recipe, there.notes, file)
+    if card is None:
+        card = derived_card(architecture, file.path, recipe, notes=[*there.notes])
+    else:
+        card = _described(architecture, card, file.name)
     verify(card, weights, file.name)
     return Model(card.architecture or architecture, weights, card, there.notes)
 
@@ -66,12 +69,6 @@ def _described(architecture: Architecture, card: Card, source: str) -> Card:
     if card.architecture is None:
         card = replace(card, architecture=architecture, input_channels=architecture.input_channels)
     return replace(card, output="logits")
-
-
-def _new_card(architecture: Architecture, recipe: Recipe | None, notes: tuple[str, ...], file: Source) -> Card:
-    name = named(replace(architecture, batch_norm="standard")) or file.path.stem
-    source = {"file": file.path.name, **({"notes": [*notes]} if notes else {})}
-    return Card(name, architecture, recipe=recipe, input_channels=architecture.input_channels, source=source)
 
 
 def _as_written(architecture: Architecture, there: Topology) -> bool:
