@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from resnets.card import Card
-from resnets.catalog import Architecture
+from resnets.catalog import Architecture, find
 from resnets.network import array_shapes
 from resnets.weights.model import Model
+from resnets.weights.recognise import recognise
+from resnets.weights.torch7.export import export
 from resnets.weights.torch7.objects import Object
+from resnets.weights.torch7.tree import walk
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,50 @@ def random_model() -> Callable[[Architecture], Model]:
         return Model(architecture, weights, Card("random", architecture))
 
     return draw
+
+
+TINY = replace(find("resnet20-cifar"), blocks=(1, 1), widths=(4, 8), stem_widths=(4,), classes=3)
+
+
+@pytest.fixture
+def tree(random_model) -> Object:
+    """The module tree of an 8-layer network."""
+    return export(random_model(TINY))
+
+
+@pytest.fixture(scope="session")
+def at() -> Callable[[Object, str], Object]:
+    """`at(tree, "5.1")`: the module of that path."""
+
+    def found(tree: Object, path: str) -> Object:
+        for number in path.split("."):
+            tree = tree["modules"][float(number)]
+        return tree
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def change() -> Callable[..., None]:
+    """`change(module, kW=5.0, bias=None)`: set fields of a module; None takes one away."""
+
+    def set_fields(module: Object, **fields: object) -> None:
+        kept = [(key, value) for key, value in module.value.pairs if key not in fields]
+        module.value.pairs = kept + [(key, value) for key, value in fields.items() if value is not None]
+
+    return set_fields
+
+
+@pytest.fixture(scope="session")
+def recognised() -> Callable[[Object], tuple[Architecture, dict[str, np.ndarray]]]:
+    """The network that a tree is, and its arrays."""
+
+    def of(tree: Object) -> tuple[Architecture, dict[str, np.ndarray]]:
+        found = walk(tree, "the file")
+        architecture, keys = recognise(found.steps, "the file")
+        return architecture, {name: found.arrays[key]() for name, key in keys.items()}
+
+    return of
 
 
 @dataclass(frozen=True)

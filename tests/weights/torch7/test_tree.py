@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from resnets.card import Card
-from resnets.catalog import Architecture, find
+from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.weights.fold import fold
 from resnets.weights.model import Model
-from resnets.weights.recognise import recognise
 from resnets.weights.source import Source
 from resnets.weights.torch7.export import export
 from resnets.weights.torch7.modules import root
@@ -20,30 +19,7 @@ from resnets.weights.torch7.tree import walk
 TINY = replace(find("resnet20-cifar"), blocks=(1, 1), widths=(4, 8), stem_widths=(4,), classes=3)
 
 
-@pytest.fixture
-def tree(random_model) -> Object:
-    return export(random_model(TINY))
-
-
-def at(tree: Object, path: str) -> Object:
-    for number in path.split("."):
-        tree = tree["modules"][float(number)]
-    return tree
-
-
-def change(module: Object, **fields: object) -> None:
-    """Set fields of a module; None takes one away."""
-    kept = [(key, value) for key, value in module.value.pairs if key not in fields]
-    module.value.pairs = kept + [(key, value) for key, value in fields.items() if value is not None]
-
-
-def recognised(tree: Object) -> tuple[Architecture, dict[str, np.ndarray]]:
-    found = walk(tree, "the file")
-    architecture, keys = recognise(found.steps, "the file")
-    return architecture, {name: found.arrays[key]() for name, key in keys.items()}
-
-
-def test_other_words_for_the_same_network_are_understood(tree, random_model):
+def test_other_words_for_the_same_network_are_understood(tree, random_model, at, change, recognised):
     expected = random_model(TINY).weights
     conv, norm, relu = (at(tree, str(i)) for i in (1, 2, 3))
     conv.name = "nn.SpatialConvolutionMM"
@@ -65,7 +41,7 @@ def test_other_words_for_the_same_network_are_understood(tree, random_model):
     assert walk(wrapped, "").left_out == ["modules[1].modules[10] (cudnn.SoftMax)"]
 
 
-def test_what_a_file_leaves_out_is_what_torch_takes(tree, random_model):
+def test_what_a_file_leaves_out_is_what_torch_takes(tree, random_model, at, change, recognised):
     change(at(tree, "2"), weight=None, bias=None, affine=False)
     change(at(tree, "8"), bias=None)
     architecture, weights = recognised(tree)
@@ -75,7 +51,7 @@ def test_what_a_file_leaves_out_is_what_torch_takes(tree, random_model):
     np.testing.assert_array_equal(weights["fc.bias"], np.zeros(3))
 
 
-def test_a_batch_norm_that_became_an_affine_map_is_one_again(random_model):
+def test_a_batch_norm_that_became_an_affine_map_is_one_again(random_model, at, recognised):
     """imagine-nn folds ResNet-50's batch norms; those after an addition stay, as inn.ConstAffine."""
     model = fold(random_model(replace(TINY, shortcut="C", shortcut_batch_norm=False, post_add_batch_norm=True)))
     tree = export(model)
@@ -98,14 +74,14 @@ def test_a_batch_norm_that_became_an_affine_map_is_one_again(random_model):
 
 
 @pytest.mark.parametrize("kind", ["Half", "Double", "Cuda", "CudaHalf"])
-def test_arrays_of_every_type_become_float32(tree, random_model, kind):
+def test_arrays_of_every_type_become_float32(tree, random_model, kind, at, change, recognised):
     change(at(tree, "1"), weight=tensor(at(tree, "1")["weight"].array(), kind))
     found = recognised(tree)[1]["conv1.weight"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, random_model(TINY).weights["conv1.weight"], rtol=1e-3 if "Half" in kind else 0)
 
 
-def test_only_arrays_of_the_network_are_read(tree, monkeypatch):
+def test_only_arrays_of_the_network_are_read(tree, monkeypatch, at, change, recognised):
     change(at(tree, "1"), gradWeight=Tensor("torch.FloatTensor", (9,), (1,), 0, Storage("torch.FloatStorage", 9)))
     with pytest.raises(AssertionError):  # the storage of that gradient has neither elements nor a file
         at(tree, "1")["gradWeight"].array()
@@ -139,7 +115,7 @@ def test_only_arrays_of_the_network_are_read(tree, monkeypatch):
         ("8", {"weight": tensor(np.ones((3, 9)))}, r"of shape \(3, 9\) instead of \(3, 8\)"),
     ],
 )  # fmt: skip
-def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
+def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text, at, change, recognised):
     change(at(tree, path), **fields)
     with pytest.raises(ResNetsError, match=text):
         recognised(tree)
@@ -181,7 +157,7 @@ def test_a_broken_module_is_refused_with_its_path(tree, path, fields, text):
         ("5.1.1", "nn.Sequential", {}, "it adds 1 values"),
     ],
 )  # fmt: skip
-def test_what_no_residual_network_has_is_refused_with_its_path(tree, path, name, fields, text):
+def test_what_no_residual_network_has_is_refused_with_its_path(tree, path, name, fields, text, at, change, recognised):
     module = at(tree, path)
     module.name = name or module.name
     change(module, **fields)
@@ -189,7 +165,7 @@ def test_what_no_residual_network_has_is_refused_with_its_path(tree, path, name,
         recognised(tree)
 
 
-def test_zeros_on_both_sides(random_model):
+def test_zeros_on_both_sides(random_model, at, change, recognised):
     both = replace(TINY, shortcut_zeros="both")
     assert recognised(export(random_model(both)))[0] == both
     for fields, text in (
@@ -205,7 +181,7 @@ def test_zeros_on_both_sides(random_model):
             recognised(tree)
 
 
-def test_additions_take_two_values_and_networks_end_in_one(tree):
+def test_additions_take_two_values_and_networks_end_in_one(tree, at, recognised):
     ways = at(tree, "4.1.1")["modules"].pairs
     ways.append((3.0, Object("nn.Identity", 1, Table())))
     with pytest.raises(ResNetsError, match="it adds 3 values, not two"):
@@ -216,7 +192,7 @@ def test_additions_take_two_values_and_networks_end_in_one(tree):
         walk(tree, "the file")
 
 
-def test_poolings_that_round_otherwise_are_other_poolings(random_model):
+def test_poolings_that_round_otherwise_are_other_poolings(random_model, at, change, recognised):
     full = replace(find("resnet18d"), widths=(4, 4, 8, 8), stem_widths=(4, 4, 4), classes=3)
     assert recognised(export(random_model(full)))[0] == full
     for path, name, fields, text in (
@@ -243,7 +219,7 @@ def test_poolings_that_round_otherwise_are_other_poolings(random_model):
     assert recognised(tree)[0] == full
 
 
-def test_every_broken_module_is_named(tree):
+def test_every_broken_module_is_named(tree, at, change, recognised):
     for path in ("1", "2", "5.1.1.1.1"):
         change(at(tree, path), weight=True)
     with pytest.raises(ResNetsError) as error:
@@ -252,7 +228,7 @@ def test_every_broken_module_is_named(tree):
         assert path in error.value.problem
 
 
-def test_a_relu_that_changes_the_shortcut_is_refused(random_model):
+def test_a_relu_that_changes_the_shortcut_is_refused(random_model, at, change, recognised):
     """In place on the block's own input: Torch's shortcut would carry the rectified value."""
     tree = export(random_model(TINY))
     branch = at(tree, "4.1.1.1")
@@ -262,7 +238,7 @@ def test_a_relu_that_changes_the_shortcut_is_refused(random_model):
         recognised(tree)
 
 
-def test_what_works_in_place_on_what_was_read_before_is_as_usual(tree):
+def test_what_works_in_place_on_what_was_read_before_is_as_usual(tree, at, change, recognised):
     """ConcatTable{Identity, branch}, then an addition into the block's own input, which nothing reads later."""
     block = at(tree, "4.1")
     ways = at(tree, "4.1.1")["modules"]
@@ -281,7 +257,7 @@ def test_what_works_in_place_on_what_was_read_before_is_as_usual(tree):
 
 
 @pytest.mark.parametrize("file", ["mlp_flat_params", "linear_nobias"])
-def test_a_classifier_without_convolutions_is_no_residual_network(shared, file):
+def test_a_classifier_without_convolutions_is_no_residual_network(shared, file, recognised):
     found = read(Source.of((shared / f"oracles/torch7/misc/{file}.t7").read_bytes(), file))
     with pytest.raises(ResNetsError, match=r"no residual network .*\(a nn.Linear that reads the image\)"):
         recognised(root(found, file))

@@ -2,40 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from resnets.catalog import Architecture, find
+from resnets.catalog import find
 from resnets.errors import ResNetsError
-from resnets.weights.recognise import recognise
 from resnets.weights.torch7.export import export
 from resnets.weights.torch7.objects import Object, Table
 from resnets.weights.torch7.tree import walk
 
 TINY = replace(find("resnet20-cifar"), blocks=(1, 1), widths=(4, 8), stem_widths=(4,), classes=3)
-
-
-@pytest.fixture
-def tree(random_model) -> Object:
-    return export(random_model(TINY))
-
-
-def at(tree: Object, path: str) -> Object:
-    for number in path.split("."):
-        tree = tree["modules"][float(number)]
-    return tree
-
-
-def change(module: Object, **fields: object) -> None:
-    """Set fields of a module; None takes one away."""
-    kept = [(key, value) for key, value in module.value.pairs if key not in fields]
-    module.value.pairs = kept + [(key, value) for key, value in fields.items() if value is not None]
-
-
-def recognised(tree: Object) -> tuple[Architecture, dict[str, np.ndarray]]:
-    found = walk(tree, "the file")
-    architecture, keys = recognise(found.steps, "the file")
-    return architecture, {name: found.arrays[key]() for name, key in keys.items()}
 
 
 def nested(module: Object, times: int) -> Object:
@@ -44,7 +19,7 @@ def nested(module: Object, times: int) -> Object:
     return module
 
 
-def test_trees_without_end_are_refused(tree, monkeypatch):
+def test_trees_without_end_are_refused(tree, monkeypatch, at, change, recognised):
     with pytest.raises(ResNetsError, match="more than 64 deep"):
         walk(nested(tree, 100_000), "the file")
     assert recognised(nested(tree, 50))[0] == TINY
@@ -69,7 +44,7 @@ def test_broken_modules_are_looked_for_until_it_is_clear():
             walk(Object("nn.Sequential", 1, Table([("modules", Table(broken))])), "the file")
 
 
-def test_one_array_in_many_places_does_not_multiply(random_model):
+def test_one_array_in_many_places_does_not_multiply(random_model, at, change, recognised):
     """Two modules may share one; a thousand views of one storage would claim memory that the file does not have."""
     architecture = replace(TINY, blocks=(20, 1))
     tree = export(random_model(architecture))
