@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from resnets.initialise import create
-from resnets.weights import files
+from resnets.weights import files, formats
 from resnets.weights.torch7.objects import Table, Tensor, tensor
 from resnets.weights.torch7.read import read as read_t7
 from resnets.weights.torch7.write import parts
@@ -62,7 +62,7 @@ def read_tensors(path: Path) -> Any:
 
 # format: its suffix, what writes such a file, what reads it
 FORMATS: dict[str, tuple[str, Callable[[Path, str], None], Callable[[Path], Any]]] = {
-    suffix[1:]: (suffix, model, read_model) for suffix in files.FORMATS if suffix not in (".pt", ".th")
+    suffix[1:]: (suffix, model, read_model) for suffix in formats.FORMATS if suffix not in (".pt", ".th")
 } | {
     "t7-tensors": (".t7", tensors, read_tensors),
     "t7-gradients": (".t7", gradients, read_tensors),
@@ -83,7 +83,7 @@ def step(name: str, kind: str, path: Path, architecture: str) -> None:
     if name == "make":
         write(path, architecture)
         return
-    _ = files.FORMATS[suffix].room
+    _ = formats.FORMATS[suffix].room
     began = time.perf_counter()
     kept = np.fromfile(path, np.uint8) if name == "bytes" else read(path) if name == "read" else None
     seconds = time.perf_counter() - began

@@ -24,6 +24,7 @@ from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.initialise import initialise
 from resnets.weights import files
+from resnets.weights.formats import FORMATS
 from resnets.weights.model import Model, digest
 from resnets.weights.source import Source
 
@@ -48,7 +49,7 @@ def seeds(suffix: str) -> Iterator[bytes]:
         ),
     ):
         model = Model(architecture, initialise(architecture), Card("m", architecture))
-        for names in (None, *files.FORMATS[suffix].names):
+        for names in (None, *FORMATS[suffix].names):
             path = folder / f"m{suffix}"
             try:
                 files.save(model, path, names=names)
@@ -125,7 +126,7 @@ def fuzz(suffix: str, count: int, seed: int) -> tuple[int, bytes | None, str | N
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suffix", nargs="*", default=list(files.FORMATS))
+    parser.add_argument("suffix", nargs="*", default=list(FORMATS))
     parser.add_argument("--count", type=int, default=2000, help="inputs of each format")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -66,7 +66,7 @@ def _bundled(name: str, scores: "tuple[dict[str, object], ...]", size: int) -> s
 
 def formats() -> str:
     """The table of model files, from the table that reads and writes them."""
-    from resnets.weights.files import FORMATS
+    from resnets.weights.formats import FORMATS
 
     suffixes: dict[str, list[str]] = {}
     for suffix, form in FORMATS.items():

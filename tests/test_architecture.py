@@ -28,6 +28,8 @@ MAY_IMPORT = {
     "network": "catalog errors",
     "card": "catalog errors values",
     "labels": "card errors",
+    "published": "card catalog errors",
+    "fetch": "errors files progress published",
     "images": "card errors",
     "inputs": "errors images",
     "weights.model": "card catalog errors network",
@@ -36,11 +38,13 @@ MAY_IMPORT = {
     "weights.source": "",
     "weights.dialects": "card catalog errors network weights.model weights.source",
     "graph": "catalog errors network weights.dialects weights.fold weights.model",
-    "weights": "card catalog errors files graph network weights.dialects weights.fold weights.model weights.source",
-    "describe": "card catalog errors network weights weights.model weights.source",
+    "weights": "card catalog errors fetch files graph labels network published weights.dialects weights.fold"
+    " weights.model weights.source",
+    "describe": "card catalog errors fetch network published weights weights.model weights.source",
     "engines": "errors",
     "predictions": "card engines errors",
     "proof": "card engines errors images inputs parallel predictions progress weights weights.model weights.source",
+    "samples": "engines errors weights weights.source",
     "convert": "card catalog errors files proof weights weights.fold weights.model weights.source",
     "classify": "card engines errors images labels parallel predictions weights weights.source",
     "data": "errors images inputs parallel progress",
@@ -48,8 +52,8 @@ MAY_IMPORT = {
     "models": "catalog errors initialise network weights weights.model",
     "training": "card catalog data errors evaluate files images inputs models parallel plots progress values weights"
     " weights.model",
-    "cli": "card catalog classify convert data describe errors evaluate files images initialise inputs labels network"
-    " parts plots predictions progress training weights",
+    "cli": "card catalog classify convert data describe errors evaluate fetch files images initialise inputs labels"
+    " network parts plots predictions progress published samples training weights",
 }
 TORCH = ("models", "training", "data.batches", "engines.torch")  # and nothing else imports it
 

@@ -11,7 +11,8 @@ import pytest
 from resnets.card import Label
 from resnets.classify import Classifier
 from resnets.labels import lists
-from resnets.weights.files import load, resolve
+from resnets.weights.files import load
+from resnets.weights.names import resolve
 
 
 def test_it_is_small_and_its_card_is_complete() -> None:

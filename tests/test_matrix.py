@@ -15,7 +15,7 @@ from resnets.graph import NEWEST, build
 from resnets.initialise import initialise
 from resnets.network import parameters, same
 from resnets.weights import files
-from resnets.weights.files import FORMATS
+from resnets.weights.formats import FORMATS
 from resnets.weights.model import Model, digest
 
 torch = pytest.importorskip("torch")

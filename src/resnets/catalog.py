@@ -240,10 +240,10 @@ def find(name: str) -> Architecture:
 def list_models(pattern: str = "*") -> list[str]:
     """Names of architectures that match a shell pattern, in natural order (18 before 101)."""
     names = [name for name in ARCHITECTURES if fnmatchcase(name, pattern)]
-    return sorted(names, key=_natural)
+    return sorted(names, key=natural)
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def natural(name: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]
 
 

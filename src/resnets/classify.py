@@ -18,7 +18,7 @@ from resnets.images.decode import ImageError, open_image
 from resnets.images.prepare import Crops, normalise, prepare
 from resnets.parallel import cores, in_order
 from resnets.predictions import Prediction, top
-from resnets.weights import files
+from resnets.weights import files, names
 from resnets.weights.source import Source
 
 Floats = NDArray[np.float32]
@@ -67,7 +67,7 @@ class Classifier:
         labels: str | Path | Sequence[Label] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.path = files.resolve(name_or_path)
+        self.path = names.resolve(name_or_path)
         self.threads = threads or cores()
         self._open = opener(engine)
         with files.opened(self.path) as source:

@@ -14,8 +14,9 @@ from resnets.catalog import Architecture, summary
 from resnets.errors import ResNetsError, plain, utf8
 from resnets.files import place, write_whole
 from resnets.proof import Proof, prove
-from resnets.weights import files
+from resnets.weights import files, names
 from resnets.weights.fold import foldable
+from resnets.weights.formats import format_of
 from resnets.weights.model import Model
 from resnets.weights.options import Options
 from resnets.weights.source import Source
@@ -61,8 +62,8 @@ def convert(
     told on stderr. Raises ResNetsError for a source that cannot be read, a target that cannot hold the model, and a
     target that is the source.
     """
-    source = files.resolve(source)
-    files.format_of(target)
+    source = names.resolve(source)
+    format_of(target)
     refuse_same(source, target)
     place(target)  # before the work, not after it
     with files.opened(source) as file:
@@ -167,8 +168,8 @@ def _left_behind(card: Card, written: Card | None, target: Path) -> tuple[str, .
 
 def recard(model: str | Path, out: Path, **changes: Any) -> Card:
     """Write a copy of a model file with its card changed as `amend` says; returns the new card."""
-    source = files.resolve(model)
-    files.format_of(source)
+    source = names.resolve(model)
+    format_of(source)
     if source.suffix.lower() != out.suffix.lower():
         raise ResNetsError(f"{out} has another suffix than {source}.", "Use `resnets convert` for another format.")
     refuse_same(source, out)

@@ -10,7 +10,8 @@ from resnets.card import Card
 from resnets.catalog import ARCHITECTURES, Architecture, list_models, summary, to_json
 from resnets.errors import ResNetsError, plain
 from resnets.network import INPUT, depth, layers
-from resnets.weights import files
+from resnets.weights import files, names
+from resnets.weights.formats import format_of
 from resnets.weights.model import digest
 from resnets.weights.protobuf.scan import scan
 from resnets.weights.protobuf.wire import Pages
@@ -61,11 +62,11 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
     Of a Torch7 file that holds no network an outline of what it holds. Raises ResNetsError for a file that is damaged:
     its arrays are read and compared with the card.
     """
-    if name_or_path in ARCHITECTURES and name_or_path not in files.bundled() and not Path(name_or_path).exists():
+    if name_or_path in ARCHITECTURES and name_or_path not in names.bundled() and not Path(name_or_path).exists():
         architecture = ARCHITECTURES[name_or_path]
         facts: Facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
         return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
-    with files.opened(files.resolve(name_or_path)) as source:
+    with files.opened(names.resolve(name_or_path)) as source:
         md5, sha256 = source.digests("md5", "sha256")  # MD5 is what the ONNX zoo's notebooks compare
         facts = {"file": source.name, "bytes": source.size, "md5": md5, "sha256": sha256}
         outline = _outline(source)
@@ -89,7 +90,7 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
 
 def _outline(source: Source) -> Facts:
     """What a Torch7 file that is no model holds, line by line; empty for any other file."""
-    if files.format_of(source.path).module != "t7":
+    if format_of(source.path).module != "t7":
         return {}
     from resnets.weights.torch7.modules import root
     from resnets.weights.torch7.outline import outline, what
@@ -103,7 +104,7 @@ def _outline(source: Source) -> Facts:
 
 def _foreign(source: Source, card: Card | None) -> bool:
     """Is this an ONNX graph that is no network of ours? Raises ResNetsError where it does not run as it is."""
-    if files.format_of(source.path).module != "onnx" or (card is not None and card.architecture is not None):
+    if format_of(source.path).module != "onnx" or (card is not None and card.architecture is not None):
         return False
     files.runnable(source)
     return True
@@ -111,7 +112,7 @@ def _foreign(source: Source, card: Card | None) -> bool:
 
 def _graph(source: Source, card: Card | None) -> Facts:
     """Inputs and outputs with their shapes, and of an .onnx file its opset, IR version and nodes."""
-    if files.format_of(source.path).module == "onnx":
+    if format_of(source.path).module == "onnx":
         found = scan(Pages(source), source.name)
         inputs = {name: list(shape) for name, shape in found.inputs.items() if name not in found.tensors}
         outputs = {name: list(shape) for name, shape in found.outputs.items()}

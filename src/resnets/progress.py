@@ -11,13 +11,21 @@ EVERY = 10.0  # seconds between plain lines
 class Progress:
     """Counts finished things of `total` (None: unknown). Use as a context manager; `advance` is cheap.
 
-    `quiet` prints nothing. `done` starts the count above zero for a job that is continued.
+    `quiet` prints nothing. `done` starts the count above zero for a job that is continued. `size`: how many of what is
+    counted make one `unit`; a million for bytes that are shown as MB.
     """
 
     def __init__(
-        self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, done: int = 0
+        self,
+        label: str,
+        total: int | None,
+        unit: str = "images",
+        *,
+        quiet: bool = False,
+        done: int = 0,
+        size: int = 1,
     ) -> None:
-        self.label, self.total, self.unit, self.quiet = label, total, unit, quiet
+        self.label, self.total, self.unit, self.quiet, self.size = label, total, unit, quiet, size
         self.done = self.start_at = done
         self.note = ""
         self._began = self._printed = time.monotonic()
@@ -32,19 +40,21 @@ class Progress:
 
     def _open_bar(self) -> None:
         from rich.console import Console  # costs 60 ms to import: not for a pipe, not for --help
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[note]}"),
         )
         self._bar = Bar(
             *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, refresh_per_second=5
         )
-        self._task = self._bar.add_task(self.label, total=self.total, completed=self.done, note="")
+        self._task = self._bar.add_task(
+            self.label, total=self.total, completed=self.done, count=self._count("/"), note=""
+        )
         self._bar.start()
 
     @property
@@ -57,17 +67,28 @@ class Progress:
         self.done += count
         self.note = note
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, note=f"{self.rate:,.0f} {self.unit}/s {note}".rstrip())
+            self._bar.update(
+                self._task, completed=self.done, count=self._count("/"), note=f"{self._rate()} {note}".rstrip()
+            )
         elif not self.quiet and time.monotonic() - self._printed >= EVERY:
             self._printed = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
         """The state as one plain line."""
-        of = f" of {self.total:,}" if self.total else ""
         left = f", {duration((self.total - self.done) / self.rate)} left" if self.total and self.rate else ""
         note = f", {self.note}" if self.note else ""
-        return f"{self.label}: {self.done:,}{of} {self.unit}, {self.rate:,.0f} {self.unit}/s{left}{note}"
+        return f"{self.label}: {self._count(' of ')} {self.unit}, {self._rate()}{left}{note}"
+
+    def _count(self, of: str) -> str:
+        """3/10, 3 of 10, or 3 where there is no total; of bytes with one decimal."""
+        return of.join(self._amount(n) for n in (self.done, self.total) if n is not None)
+
+    def _rate(self) -> str:
+        return f"{self._amount(self.rate)} {self.unit}/s"
+
+    def _amount(self, count: float) -> str:
+        return f"{count / self.size:,.{0 if self.size == 1 else 1}f}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

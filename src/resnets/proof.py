@@ -20,6 +20,7 @@ from resnets.parallel import cores
 from resnets.predictions import softmax
 from resnets.progress import Progress
 from resnets.weights import files
+from resnets.weights.formats import format_of
 from resnets.weights.model import Model
 from resnets.weights.source import Source
 
@@ -134,7 +135,7 @@ def prove(
 
 def size_of(source: Source) -> tuple[int, int] | None:
     """The one height and width in pixels that a file's own graph can be run at; None where any will do."""
-    match files.format_of(source.path).module:
+    match format_of(source.path).module:
         case "t7":
             from resnets.weights import t7
 
@@ -149,7 +150,7 @@ def size_of(source: Source) -> tuple[int, int] | None:
 
 def graph_of(source: Source, model: Model) -> Graph:
     """The file's own graph; of a file without one, the network of `model`, which was read from it."""
-    module = files.format_of(source.path).module
+    module = format_of(source.path).module
     if module == "t7":
         from resnets.weights import t7
         from resnets.weights.torch7.run import run
@@ -169,7 +170,7 @@ def graph_of(source: Source, model: Model) -> Graph:
 
 def _evidence(source: Source, model: Model, given: bool) -> tuple[bool, str]:
     """Whether the source's own graph is run, and what was compared with what is written."""
-    form = files.format_of(source.path)
+    form = format_of(source.path)
     if form.module == "onnx":
         return True, "the source's own graph, run by ONNX Runtime"
     if form.module == "t7":

@@ -14,7 +14,8 @@ from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.weights import files
 from resnets.weights import onnx as onnx_format
-from resnets.weights.files import load, opened, resolve, save
+from resnets.weights.files import load, opened, save
+from resnets.weights.formats import FORMATS
 from resnets.weights.model import Model, digest
 
 SUFFIXES = (".onnx", ".safetensors")
@@ -151,23 +152,6 @@ def test_pipes_folders_and_unknown_suffixes_are_refused_at_once(tmp_path, tiny_m
             load(tmp_path / name)
 
 
-def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
-    monkeypatch.setattr(files, "BUNDLED", tmp_path)
-    with pytest.raises(ResNetsError, match="no bundled model"):
-        resolve(None)
-    (tmp_path / "resnet20-cifar10.onnx").write_bytes(tiny_model.read_bytes())
-    assert resolve(None) == resolve("resnet20-cifar10") == tmp_path / "resnet20-cifar10.onnx"
-    for name, reason in (
-        ("resnet50", "is an architecture, not a model.*`resnets create resnet50 resnet50.onnx`"),
-        ("resnet20-cifar1O", "Did you mean 'resnet20-cifar10'"),
-        ("zebra", "no model called 'zebra'"),
-        ("missing.onnx", "There is no file missing.onnx"),
-        ("runs/first", "There is no file runs/first"),
-    ):
-        with pytest.raises(ResNetsError, match=reason):
-            resolve(name)
-
-
 def test_nothing_is_written_that_cannot_be_read_back(model, tmp_path):
     sick = {
         **model.weights,
@@ -233,13 +217,13 @@ def any_model(random_model) -> Model:
 
 def test_a_good_file_under_the_wrong_suffix_is_called_what_it_is(any_model, tmp_path):
     model = any_model
-    for suffix in files.FORMATS:
+    for suffix in FORMATS:
         files.save(model, tmp_path / f"m{suffix}")
         data = (tmp_path / f"m{suffix}").read_bytes()
-        for other in files.FORMATS:
+        for other in FORMATS:
             wrong = tmp_path / f"wrong{other}"
             wrong.write_bytes(data)
-            if files.FORMATS[other] == files.FORMATS[suffix]:
+            if FORMATS[other] == FORMATS[suffix]:
                 assert digest(load(wrong).weights) == digest(model.weights)
                 continue
             with pytest.raises(ResNetsError, match=r"Rename it to end in \.|is truncated, damaged|no array of NumPy"):
@@ -269,6 +253,6 @@ def test_damage_names_the_file_wherever_it_is_met(any_model, tmp_path, suffix):
     path = tmp_path / f"m{suffix}"
     files.save(any_model, path)
     path.write_bytes(path.read_bytes()[:-2000])
-    for reads in (load, read_card if files.FORMATS[suffix].card else load, runnable):
+    for reads in (load, read_card if FORMATS[suffix].card else load, runnable):
         with pytest.raises(ResNetsError, match=path.name):
             reads(path)

@@ -4,63 +4,27 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import import_module
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resnets import catalog
 from resnets.card import Card
 from resnets.catalog import Architecture
-from resnets.errors import ResNetsError, did_you_mean, utf8
+from resnets.errors import ResNetsError, utf8
 from resnets.files import write_whole
 from resnets.network import same
 from resnets.weights.fold import fold as folded
+from resnets.weights.formats import format_of
 from resnets.weights.model import Model, Runnable, digest, fit
+from resnets.weights.names import resolve
 from resnets.weights.options import Options
 from resnets.weights.sniff import refuse_other
 from resnets.weights.source import READ, DamagedError, Source, Stamp
 
-BUNDLED = Path(__file__).parent.parent / "bundled"
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of file. `module` of weights/ has its `read(source, given)` and `write(model, options)`.
-
-    `graph`: such files hold a network's graph, not arrays alone. `card`: they have a place for a card, and the module
-    has `read_card(source)` and `with_card(source, card)`. `names`: the dialects that can be written there.
-    """
-
-    module: str
-    what: str
-    graph: bool
-    card: bool
-    names: tuple[str, ...] = ()
-
-    @property
-    def room(self) -> Any:
-        """The module, imported when the first such file is met: what one format needs costs the others nothing."""
-        return import_module(f"resnets.weights.{self.module}")
-
-
-_TORCH_NAMES = ("torchvision", "timm", "gluoncv", "akamaster")
-_PTH = Format("pth", "PyTorch", graph=False, card=True, names=_TORCH_NAMES)
-FORMATS: dict[str, Format] = {
-    ".onnx": Format("onnx", "ONNX", graph=True, card=True, names=("exported",)),
-    ".safetensors": Format("safetensors", "safetensors", graph=False, card=True, names=_TORCH_NAMES),
-    ".pth": _PTH,
-    ".pt": _PTH,
-    ".th": _PTH,
-    ".t7": Format("t7", "Torch7", graph=True, card=False, names=("nn", "cudnn")),
-    ".params": Format(
-        "params", "MXNet", graph=False, card=False, names=("structural", "prefixed", "exported", "gluoncv")
-    ),
-}
 
 
 def load(name_or_path: str | Path | None = None) -> Model:
@@ -76,7 +40,17 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     """
     with _told(source):
         found: Model = format_of(source.path).room.read(source, given)
-        return replace(found, card=replace(found.card, name=utf8(found.card.name), source=_readable(found.card.source)))
+        card = _completed(found.card, source)
+        return replace(found, card=replace(card, name=utf8(card.name), source=_readable(card.source)))
+
+
+def _completed(card: Card, source: Source) -> Card:
+    """The card, where it says nothing of pixels or labels, with what the file's publisher says."""
+    if source.file is None or None not in (card.recipe, card.labels):
+        return card
+    from resnets.weights.origin import completed
+
+    return completed(card, source.path)
 
 
 def _readable(source: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +144,7 @@ def runnable(source: Source, outputs: tuple[str, ...] = ()) -> Runnable:
         return built(sealed(read(source)), outputs)
     with _told(source):
         found: Runnable = form.room.runnable(source, outputs)
-        return found
+        return found._replace(card=_completed(found.card, source))
 
 
 def beside(source: Source) -> list[Path]:
@@ -214,56 +188,6 @@ def with_card(source: Source, card: Card) -> bytes:
     with _told(source):
         found: bytes = form.room.with_card(source, card)
         return found
-
-
-def bundled() -> dict[str, Path]:
-    """The models in the package by name; the first is the default."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.onnx"))}
-
-
-def resolve(name_or_path: str | Path | None = None) -> Path:
-    """The file of a bundled model's name, of a path, or of the default bundled model where None is given."""
-    known = bundled()
-    if name_or_path is None:
-        if not known:
-            raise ResNetsError("This installation has no bundled model.", "Give a model file with --model.")
-        return next(iter(known.values()))
-    name = str(name_or_path)
-    path = Path(name_or_path).expanduser()
-    if name in known and not os.path.isfile(path):
-        return known[name]
-    if os.path.isdir(path):  # which, unlike Path's, says no to a name that is too long
-        inside = [str(file) for file in sorted(path.iterdir()) if file.suffix in FORMATS]
-        raise ResNetsError(
-            f"{name} is a folder, not a model file.",
-            f"Use {' or '.join(inside)}." if inside else "Give a file inside it.",
-        )
-    if os.path.lexists(path):
-        return path
-    raise _unknown(name, path, list(known))
-
-
-def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
-    if name in catalog.ARCHITECTURES:
-        return ResNetsError(
-            f"{name} is an architecture, not a model: it has no weights.",
-            f"Use a model file or a bundled model ({', '.join(known) or 'none is installed'}). A fresh, untrained"
-            f" one is made by `resnets create {name} {name}.onnx`.",
-        )
-    if path.suffix in FORMATS or path.parent != Path("."):
-        return ResNetsError(f"There is no file {name}.", "Check the path.")
-    bundled = f"Bundled: {', '.join(known) or 'none'}; or give a path to a file."
-    hint = did_you_mean(name, [*known, *catalog.ARCHITECTURES], bundled)
-    return ResNetsError(f"There is no model called {name!r}, and no file of that name.", hint)
-
-
-def format_of(path: Path) -> Format:
-    """How files of that suffix are read and written. `.pth.tar`, as PyTorch's examples call a checkpoint, is `.pth`."""
-    suffix = ".pth" if path.name.lower().endswith(".pth.tar") else path.suffix.lower()
-    if suffix not in FORMATS:
-        what = f"the suffix {suffix}, which is not a format of models that resnets knows" if suffix else "no suffix"
-        raise ResNetsError(f"{path} has {what}.", f"Use {', '.join(FORMATS)}.")
-    return FORMATS[suffix]
 
 
 @contextmanager

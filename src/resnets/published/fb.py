@@ -1,0 +1,58 @@
+"""fb.resnet.torch's six models: Torch7 files that were trained on ImageNet, of which no digest was ever printed."""
+
+from dataclasses import replace
+
+from resnets.card import RECIPES
+from resnets.catalog import find
+from resnets.published.row import Published, Reported
+
+PAGE = "https://github.com/facebookarchive/fb.resnet.torch/blob/master/pretrained/README.md"
+HOST = "https://d2j0dndfm35trm.cloudfront.net"
+LICENCE = "BSD-3-Clause, with an additional grant of patents (version 2)"
+
+# Not those of resnet.lua and preresnet.lua as they stand: issues 41, 42, 45, 49, 117 and 191 of the repository.
+_LAYOUTS = {
+    18: replace(find("resnet18"), conv_bias="all", shortcut_batch_norm=False),
+    34: replace(find("resnet34"), conv_bias="all", shortcut_batch_norm=False),
+    50: replace(find("resnet50"), conv_bias="all", shortcut_batch_norm=False, post_add_batch_norm=True),
+    101: find("resnet101"),
+    152: replace(find("resnet152"), conv_bias="all"),
+    200: replace(find("preresnet200"), preact_first=("branch",) * 4, shortcut_batch_norm=True),
+}
+_ERRORS = {  # depth: top-1 and top-5 error of one crop, of ten
+    18: ("30.43", "10.76", "28.22", "9.42"),
+    34: ("26.73", "8.74", "24.76", "7.35"),
+    50: ("24.01", "7.02", "22.24", "6.08"),
+    101: ("22.44", "6.21", "21.08", "5.35"),
+    152: ("22.16", "6.16", "20.69", "5.21"),
+    200: ("21.66", "5.79", "20.15", "4.93"),
+}
+
+
+def _reported(depth: int) -> tuple[Reported, ...]:
+    one, five, one_of_ten, five_of_ten = _ERRORS[depth]
+    found = (
+        Reported("error", one, five, 224, PAGE, resize=256),
+        Reported("error", one_of_ten, five_of_ten, 224, PAGE, crops=10, resize=256),
+    )
+    large = Reported("error", "20.1", "4.8", 320, PAGE, resize=320, conditions="pooled over 7x7 windows")
+    return (*found, large) if depth == 200 else found
+
+
+def _row(depth: int) -> Published:
+    name = f"preresnet{depth}" if depth == 200 else f"resnet{depth}"
+    mirror = ("https://dl.fbaipublicfiles.com/deepmask/models/resnet-50.t7",) if depth == 50 else ()
+    return Published(
+        f"{name}.fb",
+        f"resnet-{depth}.t7",
+        (f"{HOST}/resnet-{depth}.t7", *mirror),
+        _LAYOUTS[depth],
+        RECIPES["fb"],
+        LICENCE,
+        PAGE,
+        reported=_reported(depth),
+        also=("resnet200.fb",) if depth == 200 else (),
+    )
+
+
+ROWS = tuple(_row(depth) for depth in _LAYOUTS)
