@@ -3,10 +3,10 @@
 from fnmatch import fnmatchcase
 
 from resnets.catalog import natural
-from resnets.published import fb
+from resnets.published import fb, torchvision
 from resnets.published.row import Published
 
-PUBLISHED: dict[str, Published] = {row.name: row for row in (*fb.ROWS,)}
+PUBLISHED: dict[str, Published] = {row.name: row for row in (*fb.ROWS, *torchvision.ROWS)}
 
 
 def find(name: str) -> Published | None:
