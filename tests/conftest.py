@@ -4,8 +4,9 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,26 @@ def peers(shared: Path) -> None:
         finally:
             sys.path.pop(0)
         declare_ops.declare()
+
+
+@pytest.fixture(scope="session")
+def server_class() -> Any:
+    """The class of `server`, for a test that needs a second one, or one with a certificate."""
+    name = "resnets_test_server"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / "fetch" / "server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Server
+
+
+@pytest.fixture
+def server(server_class: Any) -> Iterator[Any]:
+    """A web server on 127.0.0.1 whose answers a test chooses: `server.put("/a.onnx", data)`, `server.url("/a.onnx")`."""
+    one = server_class()
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="session")
