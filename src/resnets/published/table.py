@@ -3,10 +3,10 @@
 from fnmatch import fnmatchcase
 
 from resnets.catalog import natural
-from resnets.published import fb, torchvision, zoo
+from resnets.published import fb, gluon, torchvision, zoo
 from resnets.published.row import Published
 
-PUBLISHED: dict[str, Published] = {row.name: row for row in (*fb.ROWS, *zoo.ROWS, *torchvision.ROWS)}
+PUBLISHED: dict[str, Published] = {row.name: row for row in (*fb.ROWS, *zoo.ROWS, *gluon.ROWS, *torchvision.ROWS)}
 
 
 def find(name: str) -> Published | None:

@@ -107,6 +107,7 @@ _OLD = "ONNX Runtime does not run opsets below 7: the network is rebuilt from th
 
 
 def _architecture(name: str) -> Architecture | None:
+    """Caffe2's has its stride in the 3x3, as the graph printed in apache/tvm issue 3307 shows."""
     return None if name.endswith(("-int8", "-qdq")) else find(name.partition(".")[0])
 
 
