@@ -1,4 +1,7 @@
-"""fb.resnet.torch's six models: Torch7 files that were trained on ImageNet, of which no digest was ever printed."""
+"""fb.resnet.torch's six models: Torch7 files that were trained on ImageNet, of which no digest was ever printed.
+
+Nor was a size: the ones that a third party's mirror shows are not taken for facts here.
+"""
 
 from dataclasses import replace
 
@@ -27,6 +30,19 @@ _ERRORS = {  # depth: top-1 and top-5 error of one crop, of ten
     152: ("22.16", "6.16", "20.69", "5.21"),
     200: ("21.66", "5.79", "20.15", "4.93"),
 }
+_UNCHECKED = "No digest and no size of it was ever printed: the first download pins the sha256 of what came."
+_CUDA = "Its tensors are of CUDA, as far as its users have told; it is read without a GPU."
+_BIASES = "Every convolution has a bias, as its users found."
+_BARE = "Every convolution has a bias, and its projections have no batch norm, as its users found."
+_BRANCH = "By an early state of preresnet.lua: its blocks begin with their own batch norm, and projections have one."
+_NOTES = {
+    18: (_BARE,),
+    34: (_BARE,),
+    50: ("It has a batch norm after the addition, and none behind a block's last convolution.", _BARE),
+    101: ("Its network is presumed to be that of resnet.lua.",),
+    152: (_BIASES,),
+    200: ("It is the full pre-activation network of arXiv:1603.05027.", _BRANCH),
+}
 
 
 def _reported(depth: int) -> tuple[Reported, ...]:
@@ -52,6 +68,7 @@ def _row(depth: int) -> Published:
         PAGE,
         reported=_reported(depth),
         also=("resnet200.fb",) if depth == 200 else (),
+        notes=(*_NOTES[depth], _CUDA, _UNCHECKED),
     )
 
 

@@ -10,18 +10,29 @@ PUBLISHED: dict[str, Published] = {row.name: row for row in (*fb.ROWS, *zoo.ROWS
 
 
 def find(name: str) -> Published | None:
-    """The row of that name, of another that it is known by, or of its file's name at the publisher's."""
+    """The row of that name, of another that it is known by, or of its file's name where no other row's is the same."""
     if name in PUBLISHED:
         return PUBLISHED[name]
-    return next((row for row in PUBLISHED.values() if name in row.also or name == row.file), None)
+    known = [row for row in PUBLISHED.values() if name in row.also]
+    called = [row for row in PUBLISHED.values() if name == row.file]  # the Hub's are all model.safetensors
+    return known[0] if known else called[0] if len(called) == 1 else None
 
 
 def matching(pattern: str = "*") -> list[Published]:
-    """The rows whose name matches a shell pattern, in natural order."""
+    """The rows of which the name, or another that it is known by, matches a shell pattern; by network, then source."""
     found = [row for row in PUBLISHED.values() if any(fnmatchcase(name, pattern) for name in (row.name, *row.also))]
-    return sorted(found, key=lambda row: natural(row.name))
+    return sorted(found, key=lambda row: _order(row.name))
 
 
 def of(architecture: str) -> list[str]:
-    """The names of the weights that are published for a network of the catalog."""
-    return sorted((name for name in PUBLISHED if name.partition(".")[0] == architecture), key=natural)
+    """The names of the weights that are published for a network of the catalog, archives of the same left out."""
+    return [row.name for row in matching(f"{architecture}.*") if _of(row) == architecture and row.name[-4:] != "-tar"]
+
+
+def _of(row: Published) -> str:
+    return row.name.partition(".")[0]
+
+
+def _order(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]]:
+    architecture, _, source = name.partition(".")
+    return natural(architecture), natural(source)

@@ -102,8 +102,8 @@ _SPATIAL = (
     " it is left out of account here."
 )
 _VNNI = "Its sample outputs came from a processor with AVX512-VNNI; others differ in the last digits."
-_BATCH_1 = "The graph itself runs at batch 1 alone: a Reshape in it has a fixed shape."
-_OLD = "ONNX Runtime does not run opsets below 7: the network is rebuilt from the graph."
+_BATCH_1 = "The graph takes one image at a time, for a Reshape in it has a fixed shape; converted, it takes any number."
+_OLD = "Its opset is older than ONNX Runtime runs: the network is read from the graph, and built anew."
 
 
 def _architecture(name: str) -> Architecture | None:
