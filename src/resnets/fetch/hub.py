@@ -97,6 +97,8 @@ def _library() -> Any:
     """huggingface_hub, whose import takes a while."""
     try:
         import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.errors
         import huggingface_hub.utils
     except ImportError as error:
         raise ResNetsError(
@@ -141,7 +143,8 @@ def _download(hub: Any, wanted: Wanted, info: Any, quiet: bool, beside: Beside |
     folder = PurePosixPath(model).parent
     described = {name: None for place in (PurePosixPath(), folder) for name in (str(place / d) for d in DESCRIPTIONS)}
     first, *others = [*(name for name in described if name in files), model]
-    _say(f"Looking for {model} of {wanted}.", quiet)
+    if not (_home(hub, wanted) / "snapshots" / str(info.sha) / model).is_file():
+        _say(f"Fetching {model} of {wanted}, commit {str(info.sha)[:8]}, from {hub.constants.ENDPOINT}.", quiet)
     path = _one(hub, wanted, first)  # by the name of the revision, which the cache then knows for work without network
     commit = (_commit_of(path) or wanted.revision) if others else ""
     at = replace(wanted, revision=commit)
@@ -187,13 +190,16 @@ def _commit_of(path: Path) -> str | None:
     return match[1] if match else None
 
 
+def _home(hub: Any, wanted: Wanted) -> Path:
+    return Path(hub.constants.HF_HUB_CACHE) / f"models--{wanted.repository.replace('/', '--')}"
+
+
 def _held(hub: Any, wanted: Wanted) -> Path | None:
     """The folder of the cache with the files that were fetched of that revision, as it was when last asked for.
 
     docs/source/en/guides/manage-cache.md of huggingface_hub says how it is laid out.
     """
-    home = Path(hub.constants.HF_HUB_CACHE) / f"models--{wanted.repository.replace('/', '--')}"
-    commit = wanted.revision
+    home, commit = _home(hub, wanted), wanted.revision
     if not _COMMIT.fullmatch(commit):
         try:
             with (home / "refs" / commit).open("rb") as file:

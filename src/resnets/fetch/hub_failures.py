@@ -38,7 +38,7 @@ def failure(hub: Any, error: Exception, repository: str, revision: str, file: st
     what = f"{file} of hf:{repository}" if file else f"hf:{repository}"
     if unreachable(hub, error):
         return ResNetsError(
-            f"{what} cannot be fetched: {where} is not reached ({_reason(error)}).",
+            f"{what} cannot be fetched now: {where} is out of reach or out of order ({_reason(error)}).",
             "Check the network, HTTPS_PROXY and HF_ENDPOINT; the same command then goes on where this one stopped.",
         )
     return ResNetsError(

@@ -36,6 +36,7 @@ FORMATS: dict[str, Format] = {
     ".pth": _PTH,
     ".pt": _PTH,
     ".th": _PTH,
+    ".bin": _PTH,  # transformers' and older timm's pytorch_model.bin
     ".t7": Format("t7", "Torch7", graph=True, card=False, names=("nn", "cudnn")),
     ".params": Format(
         "params", "MXNet", graph=False, card=False, names=("structural", "prefixed", "exported", "gluoncv")

@@ -48,7 +48,7 @@ def _published(name: str, quiet: bool) -> Path | None:
     if name.startswith("hf:"):
         from resnets.fetch import hub
 
-        return hub.fetch(name, quiet=quiet)
+        return hub.fetch(name, quiet=quiet, beside=_beside)
     from resnets.published.table import PUBLISHED  # a hundred rows: not for those who give a path
 
     if name not in PUBLISHED:
@@ -56,6 +56,14 @@ def _published(name: str, quiet: bool) -> Path | None:
     from resnets.fetch.fetch import fetch
 
     return fetch(PUBLISHED[name], quiet=quiet)
+
+
+def _beside(model: Path) -> list[str]:
+    """The names of the files beside a model that hold some of its arrays."""
+    from resnets.weights.files import beside, opened
+
+    with opened(model) as source:
+        return [path.name for path in beside(source)]
 
 
 def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
