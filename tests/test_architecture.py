@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "labels": "card errors",
     "published": "card catalog errors",
     "fetch": "errors files progress published",
+    "listing": "card catalog errors fetch network published values",
     "images": "card errors",
     "inputs": "errors images",
     "weights.model": "card catalog errors network",
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "graph": "catalog errors network weights.dialects weights.fold weights.model",
     "weights": "card catalog errors fetch files graph labels network published weights.dialects weights.fold"
     " weights.model weights.source",
-    "describe": "card catalog errors fetch network published weights weights.model weights.source",
+    "describe": "card catalog errors fetch listing network published weights weights.model weights.source",
     "engines": "errors",
     "predictions": "card engines errors",
     "proof": "card engines errors images inputs parallel predictions progress weights weights.model weights.source",
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "training": "card catalog data errors evaluate files images inputs models parallel plots progress values weights"
     " weights.model",
     "cli": "card catalog classify convert data describe errors evaluate fetch files images initialise inputs labels"
-    " network parts plots predictions progress published samples training weights",
+    " listing network parts plots predictions progress published samples training weights",
 }
 TORCH = ("models", "training", "data.batches", "engines.torch")  # and nothing else imports it
 

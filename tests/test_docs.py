@@ -121,7 +121,7 @@ def test_help_has_examples_that_parse(verb):
     assert command is not None
     for words, leaf in _leaves(context, command, (verb,)):
         call = f"resnets {' '.join(words)}"
-        lines = re.findall(rf"^ *{call} (.*)$", leaf.help or "", re.MULTILINE)
+        lines = re.findall(rf"^ *{call}(?: (.*))?$", leaf.help or "", re.MULTILINE)
         assert lines, f"`{call} --help` shows no example"
         for line in lines:
             # Reads the options as a real call would (an unknown one raises), and runs nothing.

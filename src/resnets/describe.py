@@ -1,15 +1,21 @@
-"""A model file or an architecture's name goes in; what `show` and `list` say about it comes out, as plain values."""
+"""A model file, an architecture's name or that of published weights goes in; what `show` says of it comes out."""
 
 import json
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from resnets import card as cards
 from resnets.card import Card
-from resnets.catalog import ARCHITECTURES, Architecture, list_models, summary, to_json
+from resnets.catalog import ARCHITECTURES, Architecture, summary, to_json
 from resnets.errors import ResNetsError, plain
-from resnets.network import INPUT, depth, layers
+from resnets.fetch import cache
+from resnets.listing import Facts, amount, network, published, table
+from resnets.listing import lines as published_lines
+from resnets.network import INPUT, layers
+from resnets.published import table as weights_table
+from resnets.published.row import Published
 from resnets.weights import files, names
 from resnets.weights.formats import format_of
 from resnets.weights.model import digest
@@ -17,29 +23,7 @@ from resnets.weights.protobuf.scan import scan
 from resnets.weights.protobuf.wire import Pages
 from resnets.weights.source import Source
 
-Facts = dict[str, Any]
 NO_CARD = {True: "(no card: its network is recognised)", False: "(no card: a foreign model, which runs as it is)"}
-
-
-def architectures(pattern: str = "*") -> list[Facts]:
-    """One row for each architecture whose name matches: name, depth, parameters, MACs for one image of side `image`."""
-    names = list_models(pattern)
-    if not names:
-        raise ResNetsError(f"No architecture's name matches {pattern!r}.", "Run `resnets list` for all names.")
-    return [{"name": name, **network(ARCHITECTURES[name])} for name in names]
-
-
-def network(architecture: Architecture, side: int | None = None) -> Facts:
-    """Depth, parameters and MACs of a network for one square image of `side` pixels (224, or 32 for CIFAR stems)."""
-    side = side or (32 if architecture.cifar_stem else 224)
-    rows = layers(architecture, side, side)
-    return {
-        "depth": depth(architecture),
-        "parameters": sum(row.parameters for row in rows),
-        "macs": sum(row.macs for row in rows),
-        "image": side,
-        "classes": architecture.classes,
-    }
 
 
 def layer_table(architecture: Architecture, side: int) -> list[Facts]:
@@ -57,18 +41,45 @@ def layer_table(architecture: Architecture, side: int) -> list[Facts]:
 
 
 def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
-    """What is known of a model file, a bundled model, or, where no file has that name, an architecture.
+    """What is known of a model file, a bundled model, published weights, or an architecture.
 
-    Of a Torch7 file that holds no network an outline of what it holds. Raises ResNetsError for a file that is damaged:
-    its arrays are read and compared with the card.
+    Nothing is downloaded: of published weights that are in the cache their file is described too. Of a Torch7 file
+    that holds no network an outline of what it holds. Raises ResNetsError for a file that is damaged: its arrays are
+    read and compared with the card.
     """
-    if name_or_path in ARCHITECTURES and name_or_path not in names.bundled() and not Path(name_or_path).exists():
-        architecture = ARCHITECTURES[name_or_path]
-        facts: Facts = {"architecture": name_or_path, "fields": to_json(architecture), **network(architecture)}
-        return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
-    with files.opened(names.resolve(name_or_path)) as source:
+    if not Path(name_or_path).exists() and name_or_path not in names.bundled():
+        if name_or_path in ARCHITECTURES:
+            return _architecture(name_or_path, with_layers)
+        row = weights_table.find(name_or_path)
+        if row is not None:
+            return _published(row, with_layers)
+    return _file(names.resolve(name_or_path), with_layers)
+
+
+def _architecture(name: str, with_layers: bool) -> Facts:
+    architecture = ARCHITECTURES[name]
+    facts: Facts = {"architecture": name, "fields": to_json(architecture), **network(architecture)}
+    facts["weights"] = weights_table.of(name)
+    return {**facts, "layers": layer_table(architecture, facts["image"])} if with_layers else facts
+
+
+def _published(row: Published, with_layers: bool) -> Facts:
+    """What is published of a row, and where its file has been checked and is here, what that file is."""
+    facts: Facts = {"published": published(row)}
+    model = cache.state(row).model
+    if model is not None:
+        return {**_file(model, with_layers), **facts}
+    if row.architecture is None:
+        return facts
+    side = row.recipe.crop
+    more = {"layers": layer_table(row.architecture, side)} if with_layers else {}
+    return {"architecture": summary(row.architecture), **network(row.architecture, side), **facts, **more}
+
+
+def _file(path: Path, with_layers: bool) -> Facts:
+    with files.opened(path) as source:
         md5, sha256 = source.digests("md5", "sha256")  # MD5 is what the ONNX zoo's notebooks compare
-        facts = {"file": source.name, "bytes": source.size, "md5": md5, "sha256": sha256}
+        facts: Facts = {"file": source.name, "bytes": source.size, "md5": md5, "sha256": sha256}
         outline = _outline(source)
         if outline:
             return {**facts, **outline}
@@ -133,47 +144,42 @@ def _ports(architecture: Architecture, known: Facts) -> Facts:
     return {name: known.get(name, ports) for name, ports in built.items()}
 
 
-def architecture_table(rows: list[Facts]) -> str:
-    """The rows of `architectures` as aligned text."""
-    cells = [
-        (row["name"], str(row["depth"]), f"{row['parameters']:,}", _amount(row["macs"]), str(row["image"]))
-        for row in rows
-    ]
-    return table(("architecture", "depth", "parameters", "MACs", "image"), cells)
+def page(facts: Facts, width: int | None = None) -> str:
+    """What `describe` found, as text for people: a name and a value on each line, then the layers.
 
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int = 1) -> str:
-    """Columns aligned, two spaces apart; the first `left` to the left, the others, being numbers, to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if index < left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *rows)
-    )
-
-
-def page(facts: Facts) -> str:
-    """What `describe` found, as text for people: a name and a value on each line, then the layers."""
-    lines = [(plain(name), plain(text)) for name, text in _lines(facts) if text]
-    width = max(len(name) for name, _ in lines)
-    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+    Where values would be longer than a line of `width` characters they go on below themselves.
+    """
+    parts = []
+    if "published" in facts:
+        parts.append(_block(published_lines(weights_table.PUBLISHED[facts["published"]["name"]]), width))
+    parts.append(_block(_lines(facts), width))
     if "outline" in facts:
-        return "\n".join((text, "", *map(plain, facts["outline"])))
-    if "layers" not in facts:
-        return text
-    cells = [
-        (
-            row["name"],
-            row["op"],
-            "x".join(map(str, row["output"])),
-            f"{row['parameters']:,}" if row["parameters"] else "",
-            _amount(row["macs"]) if row["macs"] else "",
-        )
-        for row in facts["layers"]
-    ]
-    return f"{text}\n\n{table(('layer', 'operation', 'output', 'parameters', 'MACs'), cells, left=2)}"
+        parts.append("\n".join(map(plain, facts["outline"])))
+    if "layers" in facts:
+        cells = [
+            (
+                row["name"],
+                row["op"],
+                "x".join(map(str, row["output"])),
+                f"{row['parameters']:,}" if row["parameters"] else "",
+                amount(row["macs"]) if row["macs"] else "",
+            )
+            for row in facts["layers"]
+        ]
+        parts.append(table(("layer", "operation", "output", "parameters", "MACs"), cells, left=2))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _block(found: Iterator[tuple[str, str]], width: int | None) -> str:
+    lines = [(plain(name), plain(text)) for name, text in found if text]
+    indent = max((len(name) for name, _ in lines), default=0) + 2
+    rows = [f"{name:<{indent}}{value}" for name, value in lines]
+    if width is None:
+        return "\n".join(rows)
+    hanging = textwrap.TextWrapper(
+        max(width, 2 * indent), subsequent_indent=indent * " ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(map(hanging.fill, rows))
 
 
 def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -185,6 +191,7 @@ def _lines(facts: Facts) -> Iterator[tuple[str, str]]:
     elif "file" in facts:
         yield "name", card.get("name", "") if card else NO_CARD["depth" in facts]
     yield "architecture", facts.get("architecture", "")
+    yield "published", ", ".join(facts.get("weights", []))
     if "depth" in facts:
         yield "depth", f"{facts['depth']} layers"
         yield "parameters", f"{facts['parameters']:,}"
@@ -238,12 +245,3 @@ def _score(score: Facts) -> str:
 
 def _figure(value: Any) -> str:
     return f"{value:.2f}" if type(value) in (int, float) and 0 <= value <= 100 else str(value)
-
-
-def _amount(count: int) -> str:
-    """Three digits and a unit: 4.09 G."""
-    for unit, size in (("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)):
-        if count >= size:
-            value = count / size
-            return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
-    return str(count)

@@ -21,8 +21,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("resnets.cli.train", "Train a network from scratch on folders of images."),
     "create": ("resnets.cli.models", "Write a freshly initialised model."),
     "convert": ("resnets.cli.models", "Move a model from one format to another, and prove it."),
-    "list": ("resnets.cli.models", "List architectures."),
-    "show": ("resnets.cli.models", "Show what a model file holds."),
+    "list": ("resnets.cli.weights", "List architectures and published weights."),
+    "fetch": ("resnets.cli.weights", "Download published weights, resumed and checked, into the cache."),
+    "cache": ("resnets.cli.cache", "List what has been downloaded, check it again, or remove it."),
+    "show": ("resnets.cli.models", "Show what a model file holds, or what a name stands for."),
     "card": ("resnets.cli.models", "Change a model's labels, recipe or temperature in a copy."),
     "plot": ("resnets.cli.train", "Draw the convergence chart of one or several runs."),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnets.cli.results import JSON, RECIPES, apart, show
+from resnets.cli.results import JSON, RECIPES, apart, show, terminal_width
 from resnets.errors import plain
 
 if TYPE_CHECKING:
@@ -107,11 +107,12 @@ def convert_command(
     """
     from resnets.catalog import find
     from resnets.convert import convert, report
+    from resnets.weights.names import resolve
     from resnets.weights.options import Options
 
     apart(json_to, source, target)
     done = convert(
-        source,
+        resolve(source, quiet=quiet),
         target,
         Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip()), names, force),
         fold=fold,
@@ -127,35 +128,24 @@ def convert_command(
 
 
 @click.command()
-@click.argument("pattern", default="*")
-@JSON
-def list_command(pattern: str, json_to: str | None) -> None:
-    """List the architectures whose name matches PATTERN, with depth, parameters and multiplications for one image.
-
-    \b
-    resnets list "resnet50*"
-    """
-    from resnets.describe import architecture_table, architectures
-
-    rows = architectures(pattern)
-    show(rows, architecture_table(rows), json_to)
-
-
-@click.command()
 @click.argument("model", metavar="FILE|NAME")
 @click.option("--layers", is_flag=True, help="One line for each step of the network.")
 @JSON
 def show_command(model: str, layers: bool, json_to: str | None) -> None:
-    """Show what a model file holds (card, parameters, inputs, outputs, digests) or what an architecture's name means.
+    """Show what a model file holds (card, parameters, inputs, outputs, digests), or what a name stands for.
+
+    NAME is an architecture's, or that of published weights, of which it tells what they are, who says so, and where
+    their file lies or would lie. Nothing is downloaded.
 
     \b
     resnets show best.onnx --layers
+    resnets show resnet50.tv2
     """
     from resnets.describe import describe, page
 
     apart(json_to, model)
     facts = describe(model, with_layers=layers)
-    show(facts, page(facts), json_to)
+    show(facts, page(facts, terminal_width()), json_to)
 
 
 @click.group()

@@ -30,7 +30,12 @@ def _model_options(command: C) -> C:
             "--labels", help="Label list: imagenet-1k, cifar10, cifar100, or a file. Default: the model's own."
         ),
         click.option("--recipe", help=f"How pixels are prepared: {RECIPES}. Default: the model's own."),
-        click.option("-m", "--model", help="A bundled model's name, or a file. Default: the bundled model."),
+        click.option(
+            "-m",
+            "--model",
+            help="A file, the name of a bundled model or of published weights (`resnets list`), which are downloaded"
+            " once, or hf:OWNER/NAME. Default: the bundled model.",
+        ),
     ):
         command = option(command)
     return command
@@ -61,8 +66,9 @@ def classify_command(
     from resnets.cli.formats import FORMATS, HEADERS, below, encoded, stdout_has_colour
 
     apart(output, options["model"], *images)
-    form = form or _form_of(output)
-    classifier, crops = _classifier(options), _crops(options)
+    form, crops = form or _form_of(output), _crops(options)
+    classifier = _classifier(options, quiet)
+    apart(output, classifier.path)
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
     colour = output == "-" and stdout_has_colour()
     with _sink(output, classifier, crops, top, threshold, form) as sink, job.begin(sink):
@@ -94,12 +100,14 @@ def _crops(options: dict[str, Any]) -> int:
     return 2 if options["flip"] else int(options["crops"])
 
 
-def _classifier(options: dict[str, Any]) -> Any:
+def _classifier(options: dict[str, Any], quiet: bool) -> Any:
     from resnets.card import RECIPES
     from resnets.classify import Classifier
+    from resnets.weights.names import resolve
 
     _quieten()
-    found = Classifier(options["model"], recipe=options["recipe"], labels=options["labels"], threads=options["threads"])
+    model = resolve(options["model"], quiet=quiet)
+    found = Classifier(model, recipe=options["recipe"], labels=options["labels"], threads=options["threads"])
     if found.card.recipe is None:
         command = shlex.join(["resnets", *sys.argv[1:], "--recipe", "torchvision"])
         raise ResNetsError(
@@ -223,7 +231,8 @@ def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: An
     from resnets.progress import Progress
 
     apart(json_to, options["model"])
-    classifier, crops = _classifier(options), _crops(options)
+    crops, classifier = _crops(options), _classifier(options, quiet)
+    apart(json_to, classifier.path)
     split, targets, missing = measure.labelled(data, classifier.card, quiet)
     tally = Tally()
     with Progress("evaluate", len(split), quiet=quiet) as progress:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from resnets.errors import ResNetsError, plain
 
 
 def _placed(_: click.Context, __: click.Parameter, target: str | None) -> str | None:
@@ -26,8 +29,6 @@ def apart(written: str | None, *read: object) -> None:
         if os.path.realpath(path) == os.path.realpath(written) or (
             os.path.exists(path) and os.path.exists(written) and os.path.samefile(path, written)
         ):
-            from resnets.errors import ResNetsError
-
             raise ResNetsError(f"The result would be written over {path}.", "Give it another name.")
 
 
@@ -37,6 +38,17 @@ RECIPES = "resnets, torchvision, fb, zoo-readme, zoo-notebook, caffe2 or cifar"
 JSON = click.option(
     "--json", "json_to", metavar="FILE", callback=_placed, help="Write the result as JSON; - is stdout, without text."
 )
+
+
+def told(error: ResNetsError) -> dict[str, str]:
+    """An error that does not end the command, told on stderr; the fields that --json has for it."""
+    click.echo(f"error: {plain(error.problem)}\n{plain(error.remedy)}", err=True)
+    return {"error": error.problem, "remedy": error.remedy}
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that stdout is; None for a pipe or a file, where lines stay whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def show(value: Any, text: str, json_to: str | None) -> None:

@@ -49,13 +49,15 @@ def _published(name: str, quiet: bool) -> Path | None:
         from resnets.fetch import hub
 
         return hub.fetch(name, quiet=quiet, beside=_beside)
-    from resnets.published.table import PUBLISHED  # a hundred rows: not for those who give a path
+    from resnets.published.table import find  # hundreds of rows: not for those who give a path that is there
 
-    if name not in PUBLISHED:
+    row = find(name)
+    # The name of a file at a publisher's is a path here: a slip in it must not start a download.
+    if row is None or Path(name).suffix in FORMATS:
         return None
     from resnets.fetch.fetch import fetch
 
-    return fetch(PUBLISHED[name], quiet=quiet)
+    return fetch(row, quiet=quiet)
 
 
 def _beside(model: Path) -> list[str]:
@@ -69,10 +71,14 @@ def _beside(model: Path) -> list[str]:
 def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
     if name in catalog.ARCHITECTURES:
         return _no_weights(name)
+    from resnets.published.table import PUBLISHED, find
+
     if path.suffix in FORMATS or path.parent != Path("."):
-        return ResNetsError(f"There is no file {name}.", "Check the path.")
-    bundled = f"Bundled: {', '.join(known) or 'none'}; or give a path to a file."
-    hint = did_you_mean(name, [*known, *catalog.ARCHITECTURES], bundled)
+        row = find(name)
+        remedy = f"Check the path, or use {row.name}, which is a published file of that name." if row else None
+        return ResNetsError(f"There is no file {name}.", remedy or "Check the path.")
+    bundled = f"Bundled: {', '.join(known) or 'none'}; published: `resnets list`; or give a path to a file."
+    hint = did_you_mean(name, [*known, *catalog.ARCHITECTURES, *PUBLISHED], bundled)
     return ResNetsError(f"There is no model called {name!r}, and no file of that name.", hint)
 
 

@@ -1,0 +1,210 @@
+"""argv of the verbs that look after downloaded weights goes in; what lies in the cache, or was removed, comes out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resnets.cli.results import JSON, apart, show, told
+from resnets.errors import ResNetsError, plain
+
+if TYPE_CHECKING:
+    from resnets.fetch.cache import Entry
+    from resnets.published.row import Published
+
+
+class _ListByDefault(click.Group):
+    """A group of commands, of which `list` is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@click.group("cache", cls=_ListByDefault)
+def cache_command() -> None:
+    """List the weights that have been downloaded, check them again, or remove them.
+
+    They lie in the user's folder for caches, or where RESNETS_CACHE says. What was fetched as hf:OWNER/NAME lies in
+    the cache of huggingface_hub.
+
+    \b
+    resnets cache
+    resnets cache check
+    resnets cache clear "resnet18*"
+    """
+
+
+@cache_command.command("path")
+def path_command() -> None:
+    """Print the folder of the cache, which need not exist yet.
+
+    \b
+    resnets cache path
+    """
+    from resnets.fetch import cache
+
+    click.echo(os.fsencode(cache.folder()))
+
+
+@cache_command.command("list")
+@JSON
+def list_command(json_to: str | None) -> None:
+    """List what lies in the cache, in what state, and what it was checked against.
+
+    \b
+    resnets cache list --json -
+    """
+    from resnets.fetch import cache
+
+    entries = cache.entries()
+    found = {
+        "folder": str(cache.folder()),
+        "bytes": sum(one.bytes for one in entries),
+        "entries": [_facts(one) for one in entries],
+    }
+    show(found, _table(found), json_to)
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from resnets.fetch import cache
+
+    receipt = cache.recorded(entry.row) if entry.row else None
+    state = entry.state.kind if entry.state else "unknown"
+    return {
+        "name": entry.name,
+        "path": str(entry.path),
+        "bytes": entry.bytes,
+        "state": state,
+        "receipt": asdict(receipt) if receipt else None,
+    }
+
+
+def _table(found: dict[str, Any]) -> str:
+    from resnets.listing import megabytes, table
+
+    if not found["entries"]:
+        return plain(f"{found['folder']}: nothing is there")
+    cells = [
+        (plain(one["name"]), one["state"], megabytes(one["bytes"]), *_checked(one["receipt"]))
+        for one in found["entries"]
+    ]
+    rows = table(("weights", "state", "MB", "date", "checked against"), cells, {0, 1, 3, 4})
+    unknown = sum(one["state"] == "unknown" for one in found["entries"])
+    more = f"; unknown: {unknown} that no published weights are called, left alone" if unknown else ""
+    return f"{plain(found['folder'])}\n\n{rows}\n\n{megabytes(found['bytes'])} MB in {len(cells)}{more}"
+
+
+def _checked(receipt: dict[str, Any] | None) -> tuple[str, str]:
+    """Day, and what a file was checked against without where that is printed."""
+    if receipt is None:
+        return "", ""
+    return plain(receipt["date"][:10]), plain(re.sub(r" \([^)]*\)", "", receipt["checked"]))
+
+
+@cache_command.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@JSON
+def check_command(names: tuple[str, ...], json_to: str | None) -> int:
+    """Read the files of the cache again, all or those named, and compare their digests.
+
+    Exit status 1: some are not what they were when they were fetched.
+
+    \b
+    resnets cache check
+    resnets cache check resnet50.tv2
+    """
+    from resnets.fetch import cache
+
+    whole = [one for one in cache.entries() if one.state and one.state.kind in ("cached", "unchecked")]
+    rows, failed = _named(names, whole, everything=not names)
+    checked: list[dict[str, Any]] = []
+    for row in rows:
+        try:
+            wrong = cache.check(row)
+        except ResNetsError as error:
+            failed.append({"name": row.name, **told(error)})
+            continue
+        checked.append({"name": row.name, "holds": not wrong, "wrong": wrong})
+        if wrong:
+            click.echo(plain(f"{row.name}: {'; '.join(wrong)}"), err=True)
+            click.echo(f"`resnets fetch --again {row.name}` downloads it once more.", err=True)
+    apart(json_to, *(one.path for one in whole))
+    good = sum(one["holds"] for one in checked)
+    show([*checked, *failed], f"{good} of {len(checked)} are as they were", json_to)
+    if names and not checked:
+        return 2
+    return 1 if failed or good < len(checked) else 0
+
+
+@cache_command.command("clear")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--all", "everything", is_flag=True, help="All published weights that are there.")
+@click.option("--partial", is_flag=True, help="Only downloads that have been interrupted.")
+def clear_command(names: tuple[str, ...], everything: bool, partial: bool) -> int:
+    """Remove downloaded weights, by names or patterns in quotes, or --all; an interrupted download of them goes too.
+
+    What lies in the folder under other names than those of published weights is left alone.
+
+    \b
+    resnets cache clear resnet50.tv2
+    resnets cache clear --all --partial
+    """
+    from resnets.fetch import cache
+    from resnets.listing import megabytes
+
+    if not names and not everything:
+        raise ResNetsError("Nothing says what to remove.", "Name weights, or give --all.")
+    if names and everything:
+        raise ResNetsError("--all leaves nothing to be named.", "Give names, or --all.")
+    entries = cache.entries()
+    there = [one for one in entries if one.state and (not partial or one.state.kind == "partial")]
+    rows, failed = _named(names, there, everything=everything)
+    gone = 0
+    for row in rows:
+        try:
+            size = cache.remove(row)
+        except ResNetsError as error:
+            failed.append({"name": row.name, **told(error)})
+            continue
+        gone += size
+        click.echo(f"{row.name}: {megabytes(size)} MB removed")
+    click.echo(f"{megabytes(gone)} MB removed from {plain(str(cache.folder()))}")
+    for one in entries:
+        if everything and one.row is None:
+            click.echo(plain(f"{one.path} is left alone: no published weights are called so"), err=True)
+    if failed:
+        return 2 if len(failed) == len(rows) or not rows else 1
+    return 0
+
+
+def _named(
+    names: Sequence[str], entries: Sequence[Entry], *, everything: bool
+) -> tuple[list[Published], list[dict[str, Any]]]:
+    """The rows of those entries that are meant, each once; and the names that none of them has, the errors told."""
+    from resnets.errors import did_you_mean
+    from resnets.published import table
+
+    there = {one.row.name: one.row for one in entries if one.row}
+    if everything:
+        return list(there.values()), []
+    found: dict[str, Published] = {}
+    failed: list[dict[str, Any]] = []
+    for name in names:
+        row = table.find(name)
+        known = {one.name for one in ([row] if row else table.matching(name))}
+        found |= {one: there[one] for one in there if one in known}
+        if not known & there.keys():
+            hint = "`resnets cache` lists what is there." if known else did_you_mean(name, table.PUBLISHED, LISTED)
+            error = ResNetsError(f"The cache has nothing of that kind called {name!r}.", hint)
+            failed.append({"name": name, **told(error)})
+    return list(found.values()), failed
+
+
+LISTED = "Run `resnets list --published` for all names."
