@@ -172,6 +172,11 @@ def _evidence(source: Source, model: Model, given: bool) -> tuple[bool, str]:
     """Whether the source's own graph is run, and what was compared with what is written."""
     form = format_of(source.path)
     if form.module == "onnx":
+        from resnets.weights import onnx
+
+        opset = onnx.outdated(source)
+        if opset is not None:
+            return False, f"network read from its graph, whose opset {opset} no engine here runs"
         return True, "the source's own graph, run by ONNX Runtime"
     if form.module == "t7":
         return True, "the source's own modules, run one by one in float64"

@@ -29,10 +29,14 @@ class Session:
         self.input: str = self._session.get_inputs()[0].name
         self.shape: tuple[Any, ...] = tuple(self._session.get_inputs()[0].shape)  # a name or None where it may vary
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        # Caffe2's exports take any number of images by their input, and have one answer.
+        one = any(tuple(o.shape[:1]) == (1,) and len(o.shape) > 1 for o in self._session.get_outputs())
+        first = self.shape[0] if self.shape else None
+        self._batch = first if isinstance(first, int) else 1 if one else None
 
     def run(self, x: NDArray[np.float32], outputs: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
         """`x` float32 [n, c, h, w] → those outputs, [n, ...] each. Raises ResNetsError where the graph refuses x."""
-        fixed = self.shape[0] if self.shape and isinstance(self.shape[0], int) else None
+        fixed = self._batch
         if fixed is None or fixed == len(x):
             return dict(zip(outputs, self._run(x, outputs), strict=True))
         padded = np.concatenate([x, np.zeros((-len(x) % fixed, *x.shape[1:]), np.float32)])

@@ -25,6 +25,7 @@ GRAPH_KEY = "resnets.graph_sha256"  # metadata property: sha256 of the serialise
 _GRAPH_FIELD = 7  # of onnx.proto's ModelProto
 LARGE = 64 << 20
 CHUNK = 1 << 16  # bytes of a graph that are digested at a time: what malloc reuses
+OLDEST = 7  # opset whose operators ONNX Runtime has
 # Arrays of the ResNet-50 of Caffe2's model zoo, which the ONNX zoo has as resnet50-caffe2: no other network of the zoo
 # has all of them.
 _CAFFE2 = ("conv1_w", "res_conv1_bn_riv", "res2_0_branch2a_w", "res5_2_branch2c_bn_s", "pred_w")
@@ -62,13 +63,16 @@ def read(file: Source, given: Architecture | None = None) -> Model:
 def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
     """The file itself, with those outputs added to its graph. What a file without a card gives is seen in its graph.
 
-    Arrays in other files are put into it, and what keeps ONNX Runtime from fusing batch norms is taken out.
+    Arrays in other files are put into it, and what keeps ONNX Runtime from fusing batch norms is taken out. Where its
+    opset is older than ONNX Runtime runs, it is the network that is read from it, built anew.
     """
     source = file.name
-    if file.size > LARGE:
-        scan(Pages(file), source)  # gigabytes of something else are not read in to be refused
+    if file.size > LARGE and scan(Pages(file), source).opset < OLDEST:
+        return _rebuilt(file, outputs)  # gigabytes of something else are not read in to be refused
     buffer = file.whole()
     found = scan(buffer, source)
+    if found.opset < OLDEST:
+        return _rebuilt(file, outputs)
     places = _places(found, buffer, file)
     card = _card(found)
     if card is not None:
@@ -89,6 +93,25 @@ def runnable(file: Source, outputs: tuple[str, ...]) -> Runnable:
     if added:  # without additions the file itself: joining would copy it
         model = b"".join((model, *added))
     return Runnable(card or _bare_card(found, name, file), model, name)
+
+
+def outdated(file: Source) -> int | None:
+    """The opset of a graph that ONNX Runtime is too new for; None of any other."""
+    opset = scan(Pages(file), file.name).opset
+    return opset if opset < OLDEST else None
+
+
+def _rebuilt(file: Source, outputs: tuple[str, ...]) -> Runnable:
+    """The network that the graph is, as a graph of today: of its nodes nothing is run."""
+    try:
+        model = read(file)
+    except ResNetsError as error:
+        raise ResNetsError(
+            f"{file.name} has opset {outdated(file)}, and ONNX Runtime runs {OLDEST} and later: it would have to be a"
+            f" residual network, to be built anew. {error.problem}",
+            "Convert it with onnx.version_converter first.",
+        ) from error
+    return Runnable(model.card, write(model, Options(outputs=outputs)), "logits")
 
 
 def read_card(file: Source) -> Card | None:
@@ -158,6 +181,7 @@ def rewritten(file: Source) -> tuple[str, ...]:
         f"{len(outside)} arrays were put into the graph from {count} file{'s'[count == 1 :]} beside it.": bool(outside),
         "Initializers were taken off the graph's inputs.": overridable(found),
         "The attribute `spatial` was taken off the graph's batch norms.": found.spatial,
+        f"Its opset, {found.opset}, is older than ONNX Runtime runs: the network was built anew.": found.opset < OLDEST,
     }
     return tuple(sentence for sentence, done in changes.items() if done)
 
