@@ -1,0 +1,47 @@
+"""An Architecture goes in, a Model of arrays comes out in which every array shows in the logits; quick for any size."""
+
+from math import prod
+from zlib import crc32
+
+import numpy as np
+
+from resnets.card import Card
+from resnets.catalog import Architecture
+from resnets.network import Step, steps
+from resnets.weights.model import Model
+
+_POOL = np.random.default_rng(0).standard_normal((1 << 20) + 7, np.float32)  # a prime: rows of arrays do not repeat
+BRANCH = 0.4  # of what a block's branch adds: activations stay of one size through 200 layers
+
+
+def network(architecture: Architecture) -> Model:
+    """Convolutions by He's fan-in, batch norms that change what they see, biases that are not zero.
+
+    The numbers of each array are a stretch of one pool, which begins where the array's name says.
+    """
+    plan = steps(architecture)
+    by_name = {step.name: step for step in plan}
+    ends = {by_name[step.inputs[0]].arrays[0][0] for step in plan if step.op == "add"}
+    weights = {}
+    for step in plan:
+        for name, shape in step.arrays:
+            array = _drawn(step, name, shape)
+            weights[name] = array * np.float32(BRANCH) if name in ends else array
+    return Model(architecture, weights, Card("stand-in", architecture))
+
+
+def _drawn(step: Step, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    normal = _numbers(name, shape)
+    if len(shape) > 1:
+        gain = 2.0 if step.op == "conv" else 0.1  # logits some units apart, as trained ones are
+        return normal * np.float32((gain / prod(shape[1:])) ** 0.5)
+    if name.endswith(("running_var", "weight")):
+        return 1 + np.float32(0.4) * np.tanh(normal)
+    return normal * np.float32(0.2)
+
+
+def _numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    count, begin = prod(shape), crc32(name.encode()) % len(_POOL)
+    parts = -(-(begin + count) // len(_POOL))
+    row = _POOL if parts == 1 else np.tile(_POOL, parts)
+    return row[begin : begin + count].reshape(shape)

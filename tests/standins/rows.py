@@ -1,0 +1,192 @@
+"""A row of the table of published weights goes in, a file of its layout comes out, with what is in it and its digests."""
+
+import hashlib
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from resnets.catalog import Architecture, find
+from resnets.engines.onnxruntime import Session
+from resnets.published.row import Digest, Published
+from resnets.weights import files, params, safetensors
+from resnets.weights.model import Model
+from resnets.weights.options import Options
+from resnets.weights.source import Source
+from tests.standins import arrays, caffe2, pytorch, torch7, zoo
+
+Logits = Callable[[np.ndarray], np.ndarray]
+TEST_SETS = 3
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """`file`: what the publisher would send. `member`: the model inside an archive. `logits`: what it computes.
+
+    `logits` is no reading of the file: the network of its arrays, from the architecture, or for a quantised one ONNX
+    Runtime on the very bytes.
+    """
+
+    file: Path
+    member: bytes | None
+    logits: Logits
+
+
+def architecture_of(row: Published) -> Architecture:
+    """The row's network; a quantised graph is one of the network that its name begins with."""
+    return row.architecture or find(row.name.partition(".")[0])
+
+
+def layout(row: Published) -> str:
+    """In which of the layouts its file is: those of one layout and architecture are one stand-in."""
+    source = row.name.partition(".")[2]
+    match row.file.partition(".")[2].rpartition(".")[2]:
+        case "t7":
+            return "fb"
+        case "safetensors":
+            return "timm"
+        case "zip":
+            return "gluoncv" if architecture_of(row).conv_bias == "none" and not architecture_of(row).preact else "gluon"
+        case "pth":
+            old = source == "tv1" and row.name.startswith(("resnext50", "resnext101-32x8d", "wide"))
+            return f"torchvision-legacy{'-half' * row.name.startswith('wide')}" if old else f"torchvision-{source[-1]}"
+    return source
+
+
+class Maker:
+    """Makes stand-ins in a folder, and keeps the last ones: rows that come one after another share them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._network: tuple[Architecture, Model, Logits] | None = None
+        self._made: dict[tuple[Architecture, str], StandIn] = {}
+
+    def made(self, row: Published) -> StandIn:
+        """The stand-in for that row."""
+        a = architecture_of(row)
+        if self._network is None or self._network[0] != a:
+            for known in self._made.values():
+                known.file.unlink()
+            self._made.clear()
+            model = arrays.network(a)
+            self._network = (a, model, _logits(files.built(model).model, "logits"))
+        key = (a, layout(row))
+        if key not in self._made:
+            self._made[key] = self._new(row, *self._network[1:])
+        return self._made[key]
+
+    def _new(self, row: Published, model: Model, logits: Logits) -> StandIn:
+        kind, file = layout(row), self.folder / f"{layout(row)}-{row.file}"
+        if kind == "fb":
+            torch7.write(model, file)
+        elif kind == "timm":
+            file.write_bytes(safetensors.write(model, Options(names="timm")))
+        elif kind.startswith("torchvision"):
+            if kind.endswith("half"):
+                half = {n: x.astype(np.float16).astype(np.float32) for n, x in model.weights.items()}
+                logits = _logits(files.built(replace(model, weights=half)).model, "logits")
+            old = "legacy" in kind
+            pytorch.write(model, file, counters=old or kind[-1] == "2", legacy=old, half=kind.endswith("half"))
+        elif kind in ("gluon", "gluoncv"):
+            member = params.write(model, Options(names="structural" if kind == "gluon" else "gluoncv"))
+            _zip(file, f"{row.file.removesuffix('.zip')}.params", member)
+            return StandIn(file, member, logits)
+        else:
+            return _of_the_zoo(kind, file, row, model, logits, self.folder)
+        return StandIn(file, None, logits)
+
+
+def _of_the_zoo(kind: str, file: Path, row: Published, model: Model, logits: Logits, folder: Path) -> StandIn:
+    tarball = kind.endswith("-tar")
+    data = graph(kind.removesuffix("-tar"), model, folder)
+    if kind.removesuffix("-tar").endswith(("int8", "qdq")):
+        logits = _logits(data)
+    if not tarball:
+        file.write_bytes(data)
+        return StandIn(file, None, logits)
+    _tarball(file, row.file.removesuffix(".tar.gz"), data, "gpu_0/softmax_1" if "caffe2" in kind else "")
+    return StandIn(file, data, logits)
+
+
+def graph(kind: str, model: Model, folder: Path) -> bytes:
+    """The .onnx of that source: caffe2-3, zoo7, zoo12, zoo12-int8, zoo12-qdq, zoo-s3."""
+    source, _, rest = kind.partition("-")
+    if source == "caffe2":
+        return _bytes(caffe2.exported(model, int(rest)))
+    a = model.architecture
+    depth = 2 + sum(a.blocks) * (3 if a.bottleneck else 2)
+    counter = (zoo.COUNTERS_V2 if a.preact else zoo.COUNTERS)[depth]
+    if rest == "s3":
+        return _bytes(zoo.exported(model, 7, counter, batch=1, spatial=True))
+    proto = zoo.exported(model, int(source.removeprefix("zoo")), counter)
+    return zoo.quantised(proto, folder, qdq=rest == "qdq") if rest else _bytes(proto)
+
+
+def _bytes(proto: ModelProto) -> bytes:
+    found: bytes = proto.SerializeToString()
+    return found
+
+
+def _logits(data: bytes, answer: str | None = None) -> Logits:
+    session = Session(data, 1)
+    name = answer or session.outputs[0]
+    return lambda x: session.run(x, (name,))[name]
+
+
+def _zip(path: Path, name: str, member: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(name, member)
+
+
+def _tarball(path: Path, top: str, data: bytes, softmax: str) -> None:
+    """One folder with the model and its test data, as the zoo packs it: GNU tar. Not compressed, for noise is not."""
+    ready = files.runnable(Source.of(data, "m.onnx"))
+    session = Session(ready.model, 1)
+    draw = np.random.default_rng(1).standard_normal
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT, compresslevel=0) as file:
+
+        def add(name: str, content: bytes) -> None:
+            member = tarfile.TarInfo(f"{top}/{name}")
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+
+        add(f"{top}.onnx", data)
+        for number in range(TEST_SETS):
+            x = 10 * draw((1, 3, 224, 224), np.float32)
+            y = session.run(x, (ready.answer or "",))[ready.answer or ""]
+            if softmax and ready.card.output == "logits":
+                powers = np.exp(y - y.max())
+                y = powers / powers.sum()
+            add(f"test_data_set_{number}/input_0.pb", zoo.tensor_file(x, session.input))
+            add(f"test_data_set_{number}/output_0.pb", zoo.tensor_file(y, softmax or ready.answer or ""))
+
+
+def placed(row: Published, made: StandIn, place: Path) -> Published:
+    """Put the stand-in at that place; the row with the stand-in's size and digests, of the kinds that the row has."""
+    place.parent.mkdir(parents=True)
+    os.link(made.file, place)
+    return restated(row, place, made.member)
+
+
+def restated(row: Published, file: Path, member: bytes | None) -> Published:
+    """The row of another file: its digests as long and of the same thing as before, its size where one was known."""
+    digests = tuple(replace(digest, value=_value(digest, file, member)) for digest in row.digests)
+    return replace(row, size=row.size and file.stat().st_size, digests=digests)
+
+
+def _value(digest: Digest, file: Path, member: bytes | None) -> str:
+    whole = hashlib.new(digest.algorithm, usedforsecurity=False)
+    if digest.member:
+        assert member is not None
+        whole.update(member)
+    else:
+        with file.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                whole.update(chunk)
+    return whole.hexdigest()[: len(digest.value)]
