@@ -41,7 +41,14 @@ def read(source: Source, given: Architecture | None = None) -> Model:
     with _told(source):
         found: Model = format_of(source.path).room.read(source, given)
         card = _completed(found.card, source)
-        return replace(found, card=replace(card, name=utf8(card.name), source=_readable(card.source)))
+        notes = found.notes if card is found.card else _notes(found, card)
+        return replace(found, card=replace(card, name=utf8(card.name), source=_readable(card.source)), notes=notes)
+
+
+def _notes(found: Model, card: Card) -> tuple[str, ...]:
+    """What there is to tell of a file, with what there was when its card was completed; each once."""
+    told = card.source.get("notes")
+    return tuple(dict.fromkeys((*found.notes, *map(str, told if isinstance(told, list) else ()))))
 
 
 def _completed(card: Card, source: Source) -> Card:

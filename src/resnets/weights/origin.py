@@ -1,6 +1,7 @@
 """The card of a file without one goes in; with what its publisher says of labels and pixels it comes out.
 
-Only what is stated counts: the row of the table of published weights whose file it is.
+Only what is stated counts: by the row of the table of published weights whose file it is, or by the config.json that
+timm or transformers put beside it.
 """
 
 from dataclasses import replace
@@ -8,25 +9,43 @@ from pathlib import Path
 from typing import Any
 
 from resnets.card import Card
-from resnets.fetch.cache import row_of
+from resnets.catalog import ARCHITECTURES
+from resnets.errors import plain, short
+from resnets.fetch import cache, hub
 from resnets.labels import lists
+from resnets.network import same
 from resnets.published.row import Published, Reported
+from resnets.weights.configured import Stated, stated_by_timm, stated_by_transformers
+from resnets.weights.dialects import config
 
 
 def completed(card: Card, path: Path) -> Card:
-    """The card with what is published of the file at that path; as it is where nothing is."""
-    row = row_of(path)
-    return card if row is None else _of_row(card, row)
+    """The card with what is published of the file at that path; as it is where nothing is.
+
+    A card of ours, which has the digest of its arrays, is only completed by a row of the table. What of a config.json
+    cannot be used is said in `source["notes"]`, and what was taken from it in `source["config"]`.
+    """
+    row = cache.row_of(path)
+    if row is not None:
+        return _of_row(card, row, path)
+    return card if card.weights_sha256 is not None else _of_config(_of_hub(card, path), path)
 
 
-def _of_row(card: Card, row: Published) -> Card:
+def _of_row(card: Card, row: Published, path: Path) -> Card:
+    receipt = cache.recorded(row)
+    known = {} if receipt is None else {kept.path: kept.sha256 for kept in receipt.kept}
+    try:
+        sha256 = known.get(path.absolute().relative_to(cache.home(row).absolute()).as_posix())
+    except ValueError:
+        sha256 = None
+    source = {**card.source, "published": row.name, "url": (receipt and receipt.url) or row.urls[0]}
     return replace(
         card,
         name=row.name,
         recipe=row.recipe,
         labels=lists.read(row.labels),
         licence=row.licence,
-        source={**card.source, "published": row.name, "url": row.urls[0]},
+        source=source | ({"sha256": sha256} if sha256 else {}),
         scores=tuple(_score(score) for score in row.reported),
     )
 
@@ -39,3 +58,67 @@ def _score(reported: Reported) -> dict[str, Any]:
         "top1_error": reported.top1_error,
         "top5_error": reported.top5_error,
     }
+
+
+def _of_hub(card: Card, path: Path) -> Card:
+    """The card with the repository of the Hub that its file is from, and its name in place of the file's."""
+    found = hub.name_of(path)
+    if found is None:
+        return card
+    repository = found.partition("/")[2].partition("@")[0]
+    name = repository if card.name in (path.stem, "") else card.name
+    return replace(card, name=name, source={**card.source, "hub": found})
+
+
+def _of_config(card: Card, path: Path) -> Card:
+    """The card with the recipe, labels and licence that the config.json beside a file states, where it has none."""
+    try:
+        value = config.read(path)
+        timm, transformers = config.of_timm(value), config.of_transformers(value)
+        if timm is not None:
+            _refuse_other(card, timm.get("architecture"))
+            stated = stated_by_timm(timm)
+        elif transformers is not None:
+            stated = stated_by_transformers(transformers, config.read(path, config.PREPROCESSOR))
+        else:
+            return card
+        _refuse_classes(card, stated)
+    except config.ConfigError as error:
+        return _noted(card, f"{config.CONFIG} beside it is not used: {error}.")
+    taken = {
+        "recipe": stated.recipe if card.recipe is None else None,
+        "labels": stated.labels if card.labels is None else None,
+        "licence": stated.licence if card.licence is None else None,
+    }
+    found = {name: value for name, value in taken.items() if value is not None}
+    for note in stated.notes:
+        card = _noted(card, f"{config.CONFIG} beside it is used in part. {note}")
+    if not found:
+        return card
+    names = [f"labels ({stated.labels_from})" if name == "labels" else name for name in found]
+    return replace(card, **found, source={**card.source, "config": names})  # type: ignore[arg-type]
+
+
+def _refuse_other(card: Card, name: Any) -> None:
+    """Raises ConfigError where a configuration speaks of another network than the arrays are of."""
+    known = ARCHITECTURES.get(name.replace("_", "-")) if isinstance(name, str) else None
+    a = card.architecture
+    if a is None or known is None:
+        return
+    alike = replace(known, classes=a.classes, input_channels=a.input_channels, batch_norm=a.batch_norm)
+    if not same(alike, a):
+        raise config.ConfigError(f"it is of {plain(short(name))}, and the arrays are of another network")
+
+
+def _refuse_classes(card: Card, stated: Stated) -> None:
+    """Raises ConfigError where a configuration has another number of classes than its labels, or than the network."""
+    listed = len(stated.labels) if stated.labels is not None else stated.classes
+    if stated.classes != listed:
+        raise config.ConfigError(f"it has {stated.classes} classes and {listed} labels")
+    if card.architecture is not None and listed not in (None, card.architecture.classes):
+        raise config.ConfigError(f"it is of {listed} classes, and the network has {card.architecture.classes}")
+
+
+def _noted(card: Card, note: str) -> Card:
+    known = card.source.get("notes")
+    return replace(card, source={**card.source, "notes": [*(known if isinstance(known, list) else ()), note]})

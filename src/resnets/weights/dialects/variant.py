@@ -1,17 +1,16 @@
-"""A file goes in; the parts of its network that its name, or timm's config.json beside it, tells of come out.
+"""A file goes in; the parts of its network that its name, or a config.json beside it, tells of come out.
 
 timm's anti-aliased networks (resnetaa50, resnetblur50 and the like; timm/layers/blur_pool.py) blur with fixed numbers
 that they do not save: their arrays are those of the networks without, and nothing but such a name tells them apart.
 """
 
-import contextlib
-import json
 import re
+from typing import Any
 
-from resnets.errors import ResNetsError, plain
-from resnets.weights.source import Source, small
+from resnets.errors import ResNetsError, plain, short
+from resnets.weights.dialects import config
+from resnets.weights.source import Source
 
-MAX_BYTES = 4 << 20  # of config.json, which may list 21,000 classes
 _BLUR = re.compile(r"resnex?t\d*[a-z]?[-_. ]?(aa|blur)(?![a-z])|(?<![a-z])blur(pool)?(?![a-z])")
 _PARTS = {  # what an architecture of timm's is called, what it has
     _BLUR: "anti-aliasing",
@@ -21,38 +20,73 @@ _PARTS = {  # what an architecture of timm's is called, what it has
 }
 
 
+# Arguments of timm's networks and settings of transformers' that no array shows, and the values that change nothing:
+# timm/models/resnet.py; transformers/models/resnet/configuration_resnet.py.
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "output_stride": (32,),
+    "global_pool": ("avg",),
+    "act_layer": ("relu",),
+    "norm_layer": ("batchnorm2d", "batchnorm"),
+    "aa_layer": (),
+    "block_args": ({},),
+}
+_SETTINGS: dict[str, tuple[Any, ...]] = {
+    "hidden_act": ("relu",),
+    "downsample_in_first_stage": (False,),
+    "downsample_in_bottleneck": (False,),
+}
+_REMEDY = (
+    "Export that network to ONNX, which can be used for prediction as it is. If this one is without it, say which"
+    " one it is with --architecture."
+)
+
+
 def refuse_unbuilt(source: Source) -> None:
     """Raises ResNetsError where the file's name speaks of anti-aliasing, or config.json of what resnets does not build.
 
-    Of config.json nothing but its `architecture` is looked at.
+    Of config.json nothing is looked at but what changes the network and leaves no trace among its arrays.
     """
     if source.file is None:
         return
-    remedy = (
-        "Export that network to ONNX, which can be used for prediction as it is. If this one is without it, say which"
-        " one it is with --architecture."
-    )
     if _BLUR.search(source.path.stem.lower()):
         raise ResNetsError(
             f"{source.name} has the name of a network with anti-aliasing, which leaves no trace among the arrays and"
             " which resnets does not build.",
-            remedy,
+            _REMEDY,
         )
-    name = _architecture(source)
-    found = [what for pattern, what in _PARTS.items() if pattern.match(name.lower())]
+    try:
+        value = config.read(source.path)
+    except config.ConfigError:
+        return
+    name, found = _unbuilt(value)
     if found:
         raise ResNetsError(
-            f"{source.path.with_name('config.json')} says that {source.path.name} is a {plain(name)!r}, which has"
-            f" {found[0]}, and resnets does not build that.",
-            remedy,
+            f"{source.path.with_name(config.CONFIG)} says that {source.path.name} is a {plain(name)!r}, which has"
+            f" {found}, and resnets does not build that.",
+            _REMEDY,
         )
 
 
-def _architecture(source: Source) -> str:
-    """What timm's config.json beside a file says; empty where none lies there, or one of another make."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        text = small(source.path.with_name("config.json"), MAX_BYTES)
-        value = json.loads(text) if text else None
-        name = value.get("architecture") if isinstance(value, dict) else None
-        return name if isinstance(name, str) and len(name) <= 200 else ""
+def _unbuilt(value: config.Values) -> tuple[str, str]:
+    """What a configuration calls its network, and the part of it that resnets has not; empty where it has all."""
+    timm = config.of_timm(value)
+    if timm is not None:
+        name = timm.get("architecture")
+        if not isinstance(name, str) or len(name) > 200:
+            return "", ""
+        part = next((what for pattern, what in _PARTS.items() if pattern.match(name.lower())), "")
+        arguments = timm.get("model_args")
+        given = {"global_pool": timm.get("global_pool"), **(arguments if isinstance(arguments, dict) else {})}
+        return name, part or _unusual(given, _ARGUMENTS)
+    theirs = config.of_transformers(value)
+    return ("ResNet of transformers", _unusual(theirs, _SETTINGS)) if theirs is not None else ("", "")
+
+
+def _unusual(given: config.Values, usual: dict[str, tuple[Any, ...]]) -> str:
+    """The first of those settings that has another value than the usual ones."""
+    for name, values in usual.items():
+        value = given.get(name)
+        value = value.lower() if isinstance(value, str) else value
+        if value is not None and value not in values:
+            return plain(f"{name} {short(str(value), 40)}")
     return ""
