@@ -1,8 +1,11 @@
 import re
 
+import numpy as np
 import pytest
 
 from resnets.catalog import find
+from resnets.images.decode import decode
+from resnets.images.prepare import normalise, prepare
 from resnets.published import torchvision as ours
 
 
@@ -50,6 +53,19 @@ def test_the_recipes_are_torchvisions_transforms(peers):
         assert [recipe.crop] == transform.crop_size == [score.crop]
         assert recipe.filter == f"pillow-{transform.interpolation.value}"
         assert ([*recipe.mean], [*recipe.std]) == (transform.mean, transform.std)
+
+
+def test_every_row_prepares_images_as_torchvision_does(peers, photos):
+    from PIL import Image
+
+    theirs = weights_of_torchvision()
+    recipes = {row.recipe: theirs[row.name].transforms() for row in ours.ROWS}
+    assert sorted(recipe.size for recipe in recipes) == [232, 256]
+    for recipe, transform in recipes.items():
+        for photo in (photos["coffee"], photos["camera"]):
+            expected = transform(Image.open(photo).convert("RGB")).numpy()
+            image = decode(photo.read_bytes(), exif=recipe.exif, alpha=recipe.alpha)
+            assert np.abs(normalise(prepare(image, recipe), recipe)[0] - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", sorted({row.name.partition(".")[0] for row in ours.ROWS}))

@@ -3,10 +3,12 @@
 from fnmatch import fnmatchcase
 
 from resnets.catalog import natural
-from resnets.published import fb, gluon, torchvision, zoo
+from resnets.published import fb, gluon, timm, torchvision, zoo
 from resnets.published.row import Published
 
-PUBLISHED: dict[str, Published] = {row.name: row for row in (*fb.ROWS, *zoo.ROWS, *gluon.ROWS, *torchvision.ROWS)}
+PUBLISHED: dict[str, Published] = {
+    row.name: row for row in (*fb.ROWS, *zoo.ROWS, *gluon.ROWS, *torchvision.ROWS, *timm.ROWS)
+}
 
 
 def find(name: str) -> Published | None:
@@ -26,11 +28,7 @@ def matching(pattern: str = "*") -> list[Published]:
 
 def of(architecture: str) -> list[str]:
     """The names of the weights that are published for a network of the catalog, archives of the same left out."""
-    return [row.name for row in matching(f"{architecture}.*") if _of(row) == architecture and row.name[-4:] != "-tar"]
-
-
-def _of(row: Published) -> str:
-    return row.name.partition(".")[0]
+    return [row.name for row in matching(f"{architecture}.*") if not row.name.endswith("-tar")]
 
 
 def _order(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]]:
