@@ -118,7 +118,7 @@ def _path(name: str) -> str:
 
 def _reported(name: str, page: str) -> tuple[Reported, ...]:
     printed = _ACCURACIES.get(name, _ACCURACIES.get(name.partition(".")[0]))
-    if printed is None or ".caffe2" in name:
+    if printed is None:
         return ()
     conditions = _COMPRESSOR if ".zoo12" in name else _NOTEBOOK
     return (Reported("accuracy", *printed, 224, page, conditions=conditions),)
