@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "classify": "card engines errors images labels parallel predictions weights weights.source",
     "data": "errors images inputs parallel progress",
     "plots": "errors files",
-    "models": "catalog errors initialise network weights weights.model",
+    "models": "catalog errors initialise network published weights weights.model",
     "training": "card catalog data errors evaluate files images inputs models parallel plots progress values weights"
     " weights.model",
     "cli": "card catalog classify convert data describe errors evaluate fetch files images initialise inputs labels"

@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnets.catalog import list_models as list_models
     from resnets.classify import Classifier as Classifier
     from resnets.images.prepare import normalise as normalise
     from resnets.images.prepare import prepare as prepare
     from resnets.models.builder import create_model as create_model
     from resnets.predictions import top as top
+    from resnets.published.names import list_models as list_models
     from resnets.training.loop import train as train
     from resnets.weights.files import load as load
     from resnets.weights.files import save as save
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Classifier": "resnets.classify",
     "create_model": "resnets.models.builder",
-    "list_models": "resnets.catalog",
+    "list_models": "resnets.published.names",
     "load": "resnets.weights.files",
     "normalise": "resnets.images.prepare",
     "prepare": "resnets.images.prepare",

@@ -34,6 +34,16 @@ def initialise(architecture: Architecture, seed: int = 0) -> Arrays:
     return arrays
 
 
+def classifier(architecture: Architecture, seed: int = 0) -> Arrays:
+    """The arrays of the classifier alone, as `initialise` draws them."""
+    return {
+        name: _draw(step, name, shape, seed)
+        for step in steps(architecture)
+        if step.op == "linear"
+        for name, shape in step.arrays
+    }
+
+
 def branch_scale(architecture: Architecture) -> float:
     """What the last array of each branch is multiplied by: 1, or 1/sqrt(blocks) where plain He overflows float32.
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets import catalog
 from resnets.catalog import Architecture
-from resnets.initialise import initialise
+from resnets.errors import ResNetsError
+from resnets.initialise import classifier, initialise
 from resnets.models.blocks import BLOCKS, batch_norm, convolution, shortcut
 from resnets.network import array_shapes, block_shapes
 from resnets.weights.model import Arrays, fit
@@ -34,7 +36,7 @@ class ResNet(nn.Module):
         final = a.final_batch_norm
         self.norm = batch_norm(a, a.features, behind_convolution=False) if final else nn.Identity()
         self.relu_last = nn.ReLU(inplace=True) if final else nn.Identity()
-        self.fc = nn.Linear(a.features, a.classes)
+        self.fc: nn.Module = nn.Linear(a.features, a.classes)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The output of each stage, [n, c, h, w] each; the last one after the final batch norm where there is one."""
@@ -123,28 +125,63 @@ def create_model(
 ) -> nn.Module:
     """A torch network by name, as timm's function of that name makes it.
 
-    `name` is an architecture (`resnets list`), or with `pretrained=True` anything `resnets.load` opens.
-    `features_only` gives the outputs of the stages as a list.
+    `name` is an architecture (`resnets list`), published weights, of which only the architecture counts without
+    `pretrained`, or with `pretrained=True` anything else that `resnets.load` opens. Where `num_classes` is not the
+    file's, the classifier is drawn anew; 0 leaves it out, and the network gives pooled features. Where `in_chans` is
+    not, the first convolution is adapted. `features_only` gives the outputs of the stages as a list. Raises
+    ResNetsError for a name without weights, and where a network cannot take that number of channels.
     """
     if pretrained:
         network = _pretrained(name, num_classes, in_chans)
     else:
-        row = catalog.find(name)
+        row = _architecture(name)
         network = initialised(replace(row, classes=num_classes or row.classes, input_channels=in_chans))
+    if num_classes == 0:
+        network.fc = nn.Identity()
     return StageMaps(network) if features_only else network
 
 
+def _architecture(name: str) -> Architecture:
+    """Of the catalog, or of published weights of that name."""
+    if name not in catalog.ARCHITECTURES:
+        from resnets.published.table import PUBLISHED
+
+        row = PUBLISHED.get(name)
+        if row is not None and row.architecture is None:
+            raise ResNetsError(f"{name} is a graph that runs as it is, not a network to build.", "Use Classifier.")
+        if row is not None and row.architecture is not None:
+            return row.architecture
+    return catalog.find(name)
+
+
 def _pretrained(name: str, num_classes: int | None, in_chans: int) -> ResNet:
-    from resnets.errors import ResNetsError
     from resnets.weights.files import load
 
     model = load(name)
-    a = model.architecture
-    if num_classes not in (None, a.classes) or in_chans != a.input_channels:
-        raise ResNetsError(
-            f"{name} has {a.classes} classes and {a.input_channels} input channels.",
-            "Load it as it is, and replace `fc` or `conv1` yourself.",
-        )
-    network = build(a)
-    load_arrays(network, model.weights)
+    a, weights = model.architecture, dict(model.weights)
+    wanted = replace(a, classes=num_classes or a.classes, input_channels=in_chans)
+    if wanted.classes != a.classes:
+        weights |= classifier(wanted)
+    if wanted.input_channels != a.input_channels:
+        if a.input_batch_norm:
+            raise ResNetsError(
+                f"{name} normalises its {a.input_channels} input channels by statistics that no other has.",
+                f"Leave in_chans at {a.input_channels}, or use a network without a batch norm on its input.",
+            )
+        stem = "conv1.0.weight" if a.stem == "deep" else "conv1.weight"
+        weights[stem] = adapted(weights[stem], in_chans)
+    network = build(wanted)
+    load_arrays(network, weights)
     return network
+
+
+def adapted(kernel: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """A first convolution [out, in, h, w] for images of another number of channels, as timm makes it.
+
+    timm/models/_manipulate.py, adapt_input_conv: for one channel the sum over all, so that a grey image gives what it
+    gave as RGB; for several they are repeated in turn, and scaled so that equal channels give what they gave.
+    """
+    own = kernel.shape[1]
+    if channels == 1:
+        return np.asarray(kernel.sum(1, keepdims=True), np.float32)
+    return np.asarray(kernel[:, np.arange(channels) % own] * np.float32(own / channels), np.float32)
