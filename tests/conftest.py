@@ -66,7 +66,7 @@ def server_class() -> Any:
 
 @pytest.fixture
 def server(server_class: Any) -> Iterator[Any]:
-    """A web server on 127.0.0.1 whose answers a test chooses: `server.put("/a.onnx", data)`, `server.url("/a.onnx")`."""
+    """A web server on 127.0.0.1 that answers as a test says: `server.put("/a", b"...")`, `server.url("/a")`."""
     one = server_class()
     yield one
     one.close()
