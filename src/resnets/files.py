@@ -4,12 +4,15 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from resnets.errors import ResNetsError
+
+POLL = 0.1  # seconds between two looks at a lock that another process holds
 
 
 def place(path: Path) -> Path:
@@ -60,7 +63,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
                 os.replace(file.name, path)
         if os.name == "nt":
             os.replace(file.name, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             os.unlink(file.name)
@@ -103,17 +106,24 @@ def _hold(handle: int) -> bool | None:
 
 
 @contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
+def alone(path: Path, what: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the file `path`, made where it is missing, against other processes while the block runs.
 
-    The system lets go of it at any end. Raises ResNetsError where another process holds it, and OSError where it can
-    be neither opened nor made. Holds nothing on systems without flock.
+    The system lets go of it at any end. Where another process holds it: raises ResNetsError, or calls `waiting` once
+    and waits. Raises OSError where it can be neither opened nor made. Holds nothing on systems without flock.
     """
+    told = False
     while True:
         handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
             if _hold(handle) is False:
-                raise ResNetsError(f"Another process is at work in {what}.", "Wait until it has ended, or stop it.")
+                if waiting is None:
+                    raise ResNetsError(f"Another process is at work in {what}.", "Wait until it has ended, or stop it.")
+                if not told:
+                    waiting()
+                told = True
+                time.sleep(POLL)
+                continue
             if not os.fstat(handle).st_nlink:  # who held it before has removed it: hold the one that is there now
                 continue
             yield
@@ -133,7 +143,8 @@ def unwritable(path: Path, error: OSError) -> ResNetsError:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder outlast a power cut, where the system can do so."""
     with suppress(OSError):  # Windows cannot open a folder; the rename stands there all the same
         handle = os.open(folder, os.O_RDONLY)
         try:

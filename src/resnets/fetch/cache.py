@@ -6,11 +6,20 @@ process that was killed in time: it is checked before it is used.
 """
 
 import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnets import files
+from resnets.errors import ResNetsError
+from resnets.fetch import receipt as receipts
+from resnets.fetch import verify
+from resnets.fetch.receipt import Receipt
 from resnets.published.row import Published
 from resnets.published.table import PUBLISHED
+
+LOCK = ".lock"
 
 
 def folder() -> Path:
@@ -33,6 +42,11 @@ def place(row: Published) -> Path:
     return home(row) / row.file
 
 
+def part(row: Published) -> Path:
+    """What has arrived of its download; what is known of it lies beside, with .json at its end."""
+    return home(row) / f".{row.file}.part"
+
+
 def row_of(path: Path) -> Published | None:
     """The row whose file that path is; None for a path outside the cache."""
     try:
@@ -42,9 +56,26 @@ def row_of(path: Path) -> Published | None:
     return PUBLISHED.get(parts[0]) if len(parts) > 1 else None
 
 
+def recorded(row: Published) -> Receipt | None:
+    """The receipt of a row; None where there is none, none that can be read, or one of another file than the row's."""
+    found = receipts.read(home(row))
+    if found is None or (found.name, found.file) != (row.name, row.file):
+        return None
+    known = {"sha256": found.sha256}
+    contradicted = any(
+        not known["sha256"].startswith(digest.value)
+        for digest in row.digests
+        if digest.algorithm in known and not digest.member
+    )
+    return None if contradicted else found
+
+
 @dataclass(frozen=True)
 class State:
-    """`kind`: absent, partial, unchecked (put there by hand) or cached. `bytes` on the disk. `model` once cached."""
+    """`kind`: absent, partial, unchecked or cached. `bytes` of it on the disk. `model`: its file, once cached.
+
+    Unchecked is what was put there by hand, and what was changed since it was checked.
+    """
 
     kind: str
     bytes: int = 0
@@ -52,7 +83,105 @@ class State:
 
 
 def state(row: Published) -> State:
-    """What of a row is there."""
-    if place(row).is_file():
-        return State("cached", place(row).stat().st_size, place(row))
+    """What of a row is there, told from receipt, sizes and times alone: no model is read."""
+    found = recorded(row)
+    if found is not None and all(os.path.isfile(home(row) / one.path) for one in found.kept):
+        size = sum(_size(home(row) / one.path) for one in found.kept)
+        if all(one.stands(home(row)) for one in found.kept):
+            return State("cached", size, home(row) / found.model)
+        return State("unchecked", size)
+    if os.path.isfile(place(row)):
+        return State("unchecked", _size(place(row)))
+    if os.path.isfile(part(row)):
+        return State("partial", _size(part(row)))
     return State("absent")
+
+
+def check(row: Published) -> list[str]:
+    """Read every file of a row again: what contradicts its receipt, or without one the table; a clause each.
+
+    An empty list says that all is as it should be; nothing is written. Raises ResNetsError where nothing of it is there
+    to be checked, or where it cannot be read.
+    """
+    found = recorded(row)
+    try:
+        if found is not None:
+            return [clause for one in found.kept for clause in _changed(home(row), one)]
+        if os.path.isfile(place(row)):
+            digests = verify.digests(place(row), verify.algorithms(row))
+            wrong = verify.mismatches(row, digests, place(row).stat().st_size)
+            return [f"{row.file}: {clause}" for clause in wrong]
+    except OSError as error:
+        raise ResNetsError(
+            f"{home(row)} cannot be read ({error.strerror or error}).",
+            "Mend its permissions, or clear it and fetch again.",
+        ) from error
+    raise ResNetsError(f"{row.name} is not in the cache.", f"`resnets fetch {row.name}` downloads it.")
+
+
+def _changed(home: Path, one: receipts.Kept) -> list[str]:
+    if not os.path.isfile(home / one.path):
+        return [f"{one.path} is missing"]
+    found = verify.digests(home / one.path)["sha256"]
+    return [] if found == one.sha256 else [f"{one.path}: {verify.differs('sha256', found, one.sha256)}"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A folder of the cache: all that lies in it in `bytes`, and its row and state; None where no row has that name."""
+
+    name: str
+    path: Path
+    bytes: int
+    row: Published | None = None
+    state: State | None = None
+
+
+def entries() -> list[Entry]:
+    """Every folder of the cache by name. Those that no row knows are named, and nothing here touches them."""
+    try:
+        found = sorted(path for path in folder().iterdir() if path.is_dir())
+    except OSError:
+        return []
+    rows = [(path, PUBLISHED.get(path.name)) for path in found]
+    return [Entry(path.name, path, _weight(path), row, state(row) if row else None) for path, row in rows]
+
+
+def remove(row: Published, *, partial: bool = False) -> int:
+    """Remove everything of a row, or its `partial` download alone; how many bytes that was.
+
+    Raises ResNetsError while another process downloads it, and where it cannot be removed.
+    """
+    where = home(row)
+    if not os.path.lexists(where):
+        return 0
+    arrived = [path for path in (part(row), part(row).with_name(f"{part(row).name}.json")) if path.exists()]
+    weight = sum(map(_size, arrived)) if partial else _weight(where)
+    try:
+        with files.alone(where / LOCK, str(where)):
+            for path in arrived if partial else [path for path in where.iterdir() if path.name != LOCK]:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            if all(path.name == LOCK for path in where.iterdir()):
+                (where / LOCK).unlink()
+        with suppress(OSError):  # files of other kinds are left, or another process has begun to fetch it anew
+            where.rmdir()
+    except OSError as error:
+        raise ResNetsError(
+            f"{where} cannot be removed ({error.strerror or error}).", "Mend its permissions, or remove it yourself."
+        ) from error
+    return weight
+
+
+def _weight(path: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(_size(Path(where) / name) for where, _, names in os.walk(path) for name in names)
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.lstat(path).st_size if path.is_symlink() else path.stat().st_size
+    except OSError:
+        return 0

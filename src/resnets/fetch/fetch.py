@@ -1,18 +1,180 @@
 """A row of the table goes in, the path of its model comes out: from the cache, or downloaded, checked and unpacked."""
 
+import errno
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
-from resnets.errors import ResNetsError
-from resnets.fetch import cache
+from resnets import files
+from resnets.errors import ResNetsError, plain
+from resnets.fetch import cache, settle, sources, verify
+from resnets.fetch.announce import Announced, megabytes, say
+from resnets.fetch.contents import ENOUGH, mistaken
+from resnets.fetch.download import DownloadError, Patience, download, text
+from resnets.fetch.settle import Arrived, RejectedError
 from resnets.published.row import Published
 
 
-def fetch(row: Published, *, quiet: bool = False, again: bool = False) -> Path:
+def fetch(
+    row: Published,
+    *,
+    quiet: bool = False,
+    again: bool = False,
+    patience: Patience = Patience(),  # noqa: B008
+) -> Path:
     """The file of published weights, downloaded where it is not in the cache. `again`: downloaded in any case.
 
-    Raises ResNetsError where it cannot be had, which names the file to fetch by hand and the place to put it.
+    One process downloads it, others wait. Lines on stderr say what happens, unless `quiet`. Raises ResNetsError where
+    it cannot be had, which names the file to fetch by hand and the place to put it.
     """
-    found = cache.state(row).model
-    if found is None:
-        raise ResNetsError(f"{row.name} is not in the cache.", f"Put {row.urls[0]} at {cache.place(row)}.")
-    return found
+    found = cache.state(row)
+    if found.model is not None and not again:
+        return found.model
+    here = found.kind == "unchecked" and not again
+    if sources.offline() and not here:
+        raise sources.refused_offline(row)
+    try:
+        with ExitStack() as held:
+            try:
+                _hold(row, held, quiet)
+            except OSError:
+                if here:  # a cache that can be read alone
+                    return _standing(row, quiet, patience)
+                raise
+            return _held(row, quiet, again, patience)
+    except OSError as error:
+        raise _unwritable(row, error) from error
+
+
+def _hold(row: Published, held: ExitStack, quiet: bool) -> None:
+    """Make the row's folder and hold it against other processes; wait for one that is at work."""
+    home = cache.home(row)
+    waiting = f"{row.name}: another process is downloading it: waiting"
+    while True:
+        home.parent.parent.mkdir(parents=True, exist_ok=True)
+        home.parent.mkdir(mode=0o700, exist_ok=True)  # as the XDG base directories are to be made
+        home.mkdir(exist_ok=True)
+        try:
+            held.enter_context(files.alone(home / cache.LOCK, str(home), lambda: say(waiting, quiet)))
+        except FileNotFoundError:  # cleared in between
+            continue
+        return
+
+
+def _held(row: Published, quiet: bool, again: bool, patience: Patience) -> Path:
+    """The model, now that no other process is at work on it: what another has just fetched, or what is there."""
+    if not again:
+        found = cache.state(row)
+        if found.model is not None:
+            return found.model
+        if found.kind == "unchecked":
+            return _standing(row, quiet, patience)
+    if sources.offline():
+        raise sources.refused_offline(row)
+    return _downloaded(row, quiet, patience)
+
+
+def _standing(row: Published, quiet: bool, patience: Patience) -> Path:
+    """The model of a file without a receipt, or of files that were changed, if they are what they should be."""
+    if cache.recorded(row) is not None:
+        return settle.renewed(row, lambda line: say(line, quiet))
+    place = cache.place(row)
+    try:
+        with place.open("rb") as file:
+            instead = mistaken(file.read(ENOUGH), row.file)
+        if instead is not None:
+            raise RejectedError(f"it is {instead}")
+        digests = verify.digests(place, verify.algorithms(row))
+        arrived = Arrived(place, "", place.stat().st_size, digests, *_beside(row, patience))
+        return settle.settle(row, arrived, lambda line: say(line, quiet))
+    except RejectedError as error:
+        raise ResNetsError(
+            f"{place} is not {row.name}: {error}.",
+            f"Put {row.file} from {sources.shown(row.urls[0])} there, or remove it to have it downloaded.",
+        ) from error
+
+
+def _beside(row: Published, patience: Patience) -> tuple[str | None, str]:
+    """The text with the MD5 of a file that was put there by hand, where it lies beside or can be fetched."""
+    if row.checksum_url is None:
+        return None, ""
+    home = cache.home(row)
+    try:
+        with (home / sources.checksum_file(row)).open("rb") as file:
+            return file.read(4096).decode("utf-8", "replace"), ""
+    except OSError:
+        if sources.offline() or not os.access(home, os.W_OK):
+            return None, "it is not beside the file"
+        return _checksum(row, patience)
+
+
+def _checksum(row: Published, patience: Patience) -> tuple[str | None, str]:
+    """The text with the MD5 of a download, or why it cannot be had."""
+    why = ""
+    for url in sources.checksums(row):
+        try:
+            return text(url, patience=patience), ""
+        except DownloadError as error:
+            why = plain(str(error))
+    return None, why
+
+
+def _downloaded(row: Published, quiet: bool, patience: Patience) -> Path:
+    """The model of the first address that gives the file that the table means."""
+    failures: list[tuple[str, str]] = []
+    pin_refused = False
+    size = f" ({megabytes(row.size)})" if row.size else ""
+    for url in sources.addresses(row):
+        if failures:
+            say(f"{row.name}: {sources.host(failures[-1][0])}: {failures[-1][1]}", quiet)
+        say(f"{row.name}: downloading {row.file} from {sources.host(url)}{size}", quiet)
+        try:
+            return _from(row, url, quiet, patience)
+        except (DownloadError, RejectedError) as error:
+            pin_refused |= isinstance(error, RejectedError) and error.pin
+            failures.append((url, plain(str(error))))
+    raise sources.exhausted(row, failures, pin_refused)
+
+
+def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
+    """The model from one address. What arrived in two parts and is wrong is fetched once more from the start."""
+    part = cache.part(row)
+    while True:
+        with Announced(row.name, part.parent, quiet, copies=2 if row.member else 1) as told:
+            got = download(
+                url,
+                part,
+                size=row.size,
+                algorithms=verify.algorithms(row),
+                checkable=bool(row.digests) or cache.recorded(row) is not None,
+                told=told,
+                patience=patience,
+            )
+        try:
+            arrived = Arrived(part, url, got.size, got.digests, *_checksum(row, patience))
+            model = settle.settle(row, arrived, lambda line: say(line, quiet))
+        except RejectedError as error:
+            settle.forget(part)
+            if not got.resumed:
+                raise
+            say(f"{row.name}: {error}; once more from the start", quiet)
+            continue
+        settle.forget(part)
+        found = cache.recorded(row)
+        if found is not None:
+            say(f"{row.name}: {megabytes(got.size)}, checked against {found.checked}", quiet)
+        return model
+
+
+def _unwritable(row: Published, error: OSError) -> ResNetsError:
+    """The error for a cache that cannot be written."""
+    where = cache.home(row)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResNetsError(
+            f"The disk is full: {row.name} does not fit into {where}.",
+            "Free some space, or name a folder on another disk in RESNETS_CACHE; what has arrived is kept.",
+        )
+    return ResNetsError(
+        f"{where} cannot be written ({error.strerror or error}).",
+        "Mend its permissions, or name another folder for downloads in RESNETS_CACHE.",
+    )

@@ -1,0 +1,74 @@
+"""A file's digests and the row that it should be go in; what contradicts, and what it was checked against, come out."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from resnets.published.row import Digest, Published
+
+CHUNK = 1 << 20
+PINNED = "no digest is known, so its sha256 is pinned"
+
+
+def digests(path: Path, algorithms: Iterable[str] = ("sha256",)) -> dict[str, str]:
+    """The digests of a file by algorithm, in lower-case hexadecimal. Raises OSError."""
+    running = {name: hashlib.new(name, usedforsecurity=False) for name in {"sha256", *algorithms}}
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            for one in running.values():
+                one.update(chunk)
+    return {name: one.hexdigest() for name, one in running.items()}
+
+
+def algorithms(row: Published, member: bool = False) -> tuple[str, ...]:
+    """Those that are to be computed of a row's download, or of the model inside it."""
+    beside = {"md5"} if row.checksum_url and not member else set()
+    return tuple(sorted({"sha256", *beside, *(digest.algorithm for digest in row.digests if digest.member == member)}))
+
+
+def mismatches(row: Published, found: dict[str, str], size: int | None = None, member: bool = False) -> list[str]:
+    """What of a file contradicts its row, a clause each: its size where that is given, and every digest."""
+    wrong = []
+    if size is not None and row.size is not None and size != row.size:
+        wrong.append(f"it has {size:,} bytes where {row.size:,} are expected")
+    return wrong + [
+        f"{differs(digest.algorithm, found[digest.algorithm], digest.value)} ({digest.source})"
+        for digest in row.digests
+        if digest.member == member and not found[digest.algorithm].startswith(digest.value)
+    ]
+
+
+def differs(algorithm: str, found: str, expected: str) -> str:
+    """The clause for a digest that is not the expected one, which may be its first digits alone."""
+    begins = "begins with" if len(expected) < len(found) else "is"
+    return f"its {algorithm} is {found}, but the expected one {begins} {expected}"
+
+
+def beside(text: str, file: str) -> str | None:
+    """The MD5 that a checksum file tells of `file`: HEX, HEX  name, or MD5 (name) = HEX. None where it tells none."""
+    for line in text.splitlines():
+        line = line.strip().lstrip("\ufeff\\")
+        bsd = re.fullmatch(r"MD5 ?\((.*)\) ?= ?([0-9a-fA-F]{32})", line)
+        plain = re.fullmatch(r"([0-9a-fA-F]{32})(?:\s+\*?(.*))?", line)
+        value, name = (bsd[2], bsd[1]) if bsd else (plain[1], plain[2]) if plain else (None, None)
+        if value and (not name or re.split(r"[/\\]", name)[-1] == file):
+            return value.lower()
+    return None
+
+
+def checked(row: Published, md5: str | None) -> str:
+    """What a file without mismatches was checked against, a phrase."""
+    said = [_said(digest) for digest in row.digests]
+    if md5 is not None:
+        said.append("the MD5 beside the file")
+    if said:
+        return "; ".join(said)
+    return f"its size alone: {PINNED}" if row.size is not None else f"nothing: {PINNED}"
+
+
+def _said(digest: Digest) -> str:
+    full = hashlib.new(digest.algorithm, usedforsecurity=False).digest_size * 2
+    first = "" if len(digest.value) == full else f"the first {len(digest.value)} digits of "
+    inside = " of the model inside" if digest.member else ""
+    return f"{first}the {digest.algorithm}{inside} ({digest.source})"
