@@ -6,14 +6,19 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; t
 """
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resnets.published.row import Digest, Published, Reported
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "resnets"
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/convert.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/convert.md", "docs/published.md")
 DATA = {  # what the package holds beside Python
     "bundled": "the model that is used without `-m`, with its card",
     "labels": "imagenet-1k.txt, cifar10.txt, cifar100.txt: the shipped lists",
@@ -80,7 +85,86 @@ def formats() -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows])
 
 
-PARTS: dict[str, Callable[[], str]] = {"tree": tree, "verbs": verbs, "bundled": bundled, "formats": formats}
+def published() -> str:
+    """The table of published weights: a section for each module that holds rows, with what its rows point to below."""
+    from resnets.published.table import PUBLISHED
+
+    parts, count = [], 0
+    for path in sorted((SOURCE / "published").glob("*.py")):
+        module = importlib.import_module(f"resnets.published.{path.stem}")
+        rows = getattr(module, "ROWS", ())
+        if rows:
+            title = (module.__doc__ or "").partition(":")[0]
+            parts.append(f"### {title}\n\n{_Section(path.stem).text(rows)}")
+            count += len(rows)
+    assert count == len(PUBLISHED), "a module of rows is in the table and not here, or the other way round"
+    return "\n".join(parts)
+
+
+class _Section:
+    """The rows of one publisher, and the footnotes that they share."""
+
+    HEAD = ("name", "file", "bytes", "digest", "recipe", "licence", "top-1/top-5, %")
+
+    def __init__(self, publisher: str) -> None:
+        self.publisher = publisher
+        self.notes: dict[str, str] = {}
+
+    def text(self, rows: "tuple[Published, ...]") -> str:
+        lines = [f"| {' | '.join(self.HEAD)} |", "|---" * len(self.HEAD) + "|", *(self._row(row) for row in rows)]
+        below = [f"[^{mark}]: {note}" for note, mark in self.notes.items()]
+        return "\n".join([*lines, "", *below, ""])
+
+    def _row(self, row: "Published") -> str:
+        from resnets.card import describe
+
+        size = f"{row.size:,}{self._note(row.size_source)}" if row.size else "not stated"
+        cells = (
+            f"[`{row.name}`]({row.page})",
+            f"[{row.file}]({row.urls[0]})",
+            size,
+            ", ".join(map(self._digest, row.digests)) or self._undigested(row),
+            describe(row.recipe),
+            self._licence(row.licence),
+            "; ".join(map(self._reported, row.reported)) or "not stated",
+        )
+        return f"| {' | '.join(cells)} |"
+
+    def _note(self, text: str) -> str:
+        return f"[^{self.notes.setdefault(text, f'{self.publisher}{len(self.notes) + 1}')}]" if text else ""
+
+    def _digest(self, digest: "Digest") -> str:
+        from resnets.listing import DIGITS
+
+        whole = DIGITS[digest.algorithm]
+        known = f" ({len(digest.value)} of {whole} digits known)" if len(digest.value) < whole else ""
+        inside = " of the model inside" if digest.member else ""
+        return f"{digest.algorithm}{inside} `{digest.value[:12]}`{known}{self._note(digest.source)}"
+
+    def _undigested(self, row: "Published") -> str:
+        return (
+            f"md5 beside the file{self._note(row.checksum_url)}" if row.checksum_url else "none: pinned when it comes"
+        )
+
+    def _licence(self, licence: str) -> str:
+        short = licence.partition(",")[0].partition(" for ")[0]
+        return short if short == licence else f"{short}{self._note(licence)}"
+
+    def _reported(self, figure: "Reported") -> str:
+        from resnets.listing import conditions, errors, pair
+
+        error = f" (error {errors(figure)})" if figure.kind == "accuracy" else ""
+        note = self._note(f"{conditions(figure)}: {figure.source}")
+        return f"{figure.kind} {pair(figure.top1, figure.top5)}{error}{note}"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "tree": tree,
+    "verbs": verbs,
+    "bundled": bundled,
+    "formats": formats,
+    "published": published,
+}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -13,6 +13,8 @@ import click
 import pytest
 
 from resnets.cli.main import VERBS, cli
+from resnets.published.table import PUBLISHED
+from tests.standins.rows import Maker
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"])
@@ -21,7 +23,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 BLOCK = re.compile(r"(?:<!-- (setup): \w+ -->\n)?^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-EXECUTED = ("README.md", "docs/convert.md")
+EXECUTED = ("README.md", "docs/convert.md", "docs/published.md")
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -32,8 +34,15 @@ def blocks() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, photo_data, tiny_model):
-    """Where a reader would stand: examples/ and a small data set lie there, and runs/first where nothing can train."""
+    """Where a reader would stand: examples/ and a small data set lie there, and runs/first where nothing can train.
+
+    Published weights that would be downloaded are in the cache, and one more was brought from elsewhere: stand-ins.
+    """
     folder = tmp_path_factory.mktemp("reader")
+    for name, there in (("resnet18.fb", "cache/resnet18.fb"), ("resnet34.fb", "from-elsewhere")):
+        (folder / there).mkdir(parents=True)
+        row = PUBLISHED[name]
+        shutil.copy(Maker(tmp_path_factory.mktemp("made")).made(row).file, folder / there / row.file)
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copytree(photo_data, folder / "photos")
     if not HAS_TORCH:
@@ -50,9 +59,8 @@ def test_the_documents_do_what_they_say(place, language, text):
     text = re.sub(r"--epochs \d+", "--epochs 1", text)
     command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    run = subprocess.run(
-        command, cwd=place, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=200
-    )
+    env = {**os.environ, "PATH": path, "RESNETS_CACHE": str(place / "cache")}
+    run = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False, timeout=200)
     assert run.returncode == 0, run.stderr
     assert not re.search(r"Warning|Traceback", run.stderr)
 

@@ -10,7 +10,7 @@ from resnets import card as cards
 from resnets.card import Card
 from resnets.catalog import ARCHITECTURES, Architecture, summary, to_json
 from resnets.errors import ResNetsError, plain
-from resnets.fetch import cache
+from resnets.fetch import cache, hub
 from resnets.listing import Facts, amount, network, published, table
 from resnets.listing import lines as published_lines
 from resnets.network import INPUT, layers
@@ -53,7 +53,16 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
         row = weights_table.find(name_or_path)
         if row is not None:
             return _published(row, with_layers)
+        if name_or_path.startswith("hf:"):
+            return _file(_of_the_hub(name_or_path), with_layers)
     return _file(names.resolve(name_or_path), with_layers)
+
+
+def _of_the_hub(name: str) -> Path:
+    found = hub.cached(name)
+    if found is None:
+        raise ResNetsError(f"{name} has not been fetched.", f"`resnets fetch {name}` downloads it.")
+    return found
 
 
 def _architecture(name: str, with_layers: bool) -> Facts:

@@ -164,12 +164,12 @@ def clear_command(names: tuple[str, ...], everything: bool, partial: bool) -> in
     if names and everything:
         raise ResNetsError("--all leaves nothing to be named.", "Give names, or --all.")
     entries = cache.entries()
-    there = [one for one in entries if one.state and (not partial or one.state.kind == "partial")]
+    there = [one for one in entries if one.row and (not partial or os.path.isfile(cache.part(one.row)))]
     rows, failed = _named(names, there, everything=everything)
     gone = 0
     for row in rows:
         try:
-            size = cache.remove(row)
+            size = cache.remove(row, partial=partial)
         except ResNetsError as error:
             failed.append({"name": row.name, **told(error)})
             continue

@@ -73,6 +73,16 @@ def fetch(name: str, *, quiet: bool = False, beside: Beside | None = None) -> Pa
         return _download(hub, wanted, info, quiet, beside)
 
 
+def cached(name: str) -> Path | None:
+    """The model file of a repository as it was last fetched; None where it is not there. Nothing is asked of anyone."""
+    wanted = parsed(name)
+    hub = _library()
+    held = _held(hub, wanted)
+    if held is None or not any(file.lower().endswith(SUFFIXES) for file in _files(held)):
+        return None
+    return _from_cache(hub, held, wanted)
+
+
 def parsed(name: str) -> Wanted:
     """What hf:OWNER/NAME[@REVISION][:FILE] asks for. Raises ResNetsError for anything else."""
     match = _NAME.fullmatch(name)
