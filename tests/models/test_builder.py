@@ -7,9 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from resnets.card import Card  # noqa: E402
 from resnets.catalog import ARCHITECTURES, Architecture, find  # noqa: E402
+from resnets.errors import ResNetsError  # noqa: E402
 from resnets.models import builder  # noqa: E402
 from resnets.network import INPUT, Step, array_shapes, steps  # noqa: E402
+from resnets.weights.model import Model  # noqa: E402
 
 THIN = {  # one network per branch of the code, thin and shallow
     "basic B": replace(find("resnet18"), blocks=(2, 1, 1, 1), widths=(8, 16, 24, 32), stem_widths=(8,), classes=7),
@@ -175,3 +178,108 @@ def test_create_model_loads_weights_that_it_is_given(tiny_model) -> None:
     held = network.state_dict()
     for name, array in load(tiny_model).weights.items():
         np.testing.assert_array_equal(held[name].numpy(), array)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch) -> str:
+    """resnet18.tv1 as it would be, were it thin: its file in the cache, its digest in the table."""
+    from resnets.fetch import cache
+    from resnets.published.row import Digest
+    from resnets.published.table import PUBLISHED
+    from resnets.weights import files
+    from resnets.weights.source import Source
+
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    thin = replace(find("resnet18"), widths=(8, 16, 24, 32), stem_widths=(8,))
+    row = PUBLISHED["resnet18.tv1"]
+    cache.place(row).parent.mkdir(parents=True)
+    network = randomised(thin)
+    files.save(Model(thin, builder.arrays(network), Card("", thin)), cache.place(row), names="torchvision")
+    data = cache.place(row).read_bytes()
+    digest = Digest("sha256", Source.of(data, "").sha256(), "here")
+    monkeypatch.setitem(
+        PUBLISHED, row.name, replace(row, architecture=thin, size=len(data), digests=(digest,), reported=())
+    )
+    return row.name
+
+
+def test_published_weights_come_by_name(published) -> None:
+    from resnets.classify import Classifier
+
+    network = builder.create_model(published, pretrained=True).eval()
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(4))
+    expected = Classifier(published).logits(x.numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(network(x).numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        fresh = builder.create_model(published)
+        assert fresh.architecture == network.architecture
+        assert not torch.equal(fresh(x), network(x))
+
+
+def test_another_number_of_classes_draws_the_classifier_anew_and_nothing_else(published) -> None:
+    from resnets.initialise import initialise
+
+    network, whole = (builder.create_model(published, pretrained=True, num_classes=n) for n in (7, None))
+    held, other = network.state_dict(), whole.state_dict()
+    drawn = initialise(network.architecture)
+    for name in ("fc.weight", "fc.bias"):
+        np.testing.assert_array_equal(held.pop(name).numpy(), drawn[name])
+    assert held
+    assert all(torch.equal(array, other[name]) for name, array in held.items())
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_no_classes_leave_the_features(published, pretrained: bool) -> None:
+    network = builder.create_model(published, pretrained=pretrained, num_classes=0).eval()
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(network(x), network.features(x))
+        assert network(x).shape == (1, 32)
+        if pretrained:
+            assert torch.equal(network(x), builder.create_model(published, pretrained=True).eval().features(x))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_other_channels_adapt_the_first_convolution(published, channels: int) -> None:
+    network = builder.create_model(published, pretrained=True, in_chans=channels).eval()
+    whole = builder.create_model(published, pretrained=True).eval()
+    kernel, own = network.conv1.weight, whole.conv1.weight
+    x = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        assert network(x.expand(-1, channels, -1, -1)).shape == (2, 1000)
+        if channels == 1:
+            torch.testing.assert_close(network(x), whole(x.expand(-1, 3, -1, -1)))
+        else:
+            assert torch.equal(kernel[:, channels - 1], own[:, (channels - 1) % 3] * np.float32(3 / channels))
+
+
+@pytest.mark.peers
+@pytest.mark.usefixtures("peers")
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_the_first_convolution_is_adapted_as_timm_does(channels: int) -> None:
+    from timm.models import adapt_input_conv
+
+    kernel = np.random.default_rng(0).standard_normal((4, 3, 7, 7), np.float32)
+    expected = adapt_input_conv(channels, torch.from_numpy(kernel)).numpy()
+    np.testing.assert_allclose(builder.adapted(kernel, channels), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_what_create_model_cannot_make(published, tmp_path) -> None:
+    from resnets.weights import files
+
+    with pytest.raises(ResNetsError, match=r"resnet18 is an architecture.*Published weights of it:.* resnet18\.tv1"):
+        builder.create_model("resnet18", pretrained=True)
+    with pytest.raises(ResNetsError, match=r"No architecture is called 'resnet18\.tv9'"):
+        builder.create_model("resnet18.tv9")
+    path = tmp_path / "v2.safetensors"
+    thin = THIN["v2 basic"]
+    files.save(Model(thin, builder.arrays(randomised(thin)), Card("", thin)), path)
+    with pytest.raises(ResNetsError, match="normalises its 3 input channels"):
+        builder.create_model(str(path), pretrained=True, in_chans=1)
+
+
+def test_list_models_lists_both_kinds() -> None:
+    import resnets
+
+    assert "resnet50.tv2" in resnets.list_models("resnet50*", pretrained=True)
+    assert resnets.list_models("resnet50") == ["resnet50"]
