@@ -14,12 +14,13 @@ from resnets.weights.dialects.gluon import GLUONCV
 from resnets.weights.dialects.shapes import Shapes, adapted
 from resnets.weights.dialects.table import FLOATS, Dialect, Stored
 from resnets.weights.dialects.torch import AKAMASTER, CANONICAL, COUNTER, TIMM, TORCHVISION, counters
+from resnets.weights.dialects.transformers import TRANSFORMERS
 from resnets.weights.dialects.variant import refuse_unbuilt
 from resnets.weights.model import MAX_NAME, Model, derived_card, mismatches, verify
 from resnets.weights.source import DamagedError, Source
 
 DIALECTS: dict[str, Dialect] = {  # in the order in which they are tried
-    dialect.name: dialect for dialect in (TORCHVISION, TIMM, AKAMASTER, GLUONCV, CANONICAL)
+    dialect.name: dialect for dialect in (TORCHVISION, TIMM, AKAMASTER, GLUONCV, TRANSFORMERS, CANONICAL)
 }
 # What wraps a whole network: nn.DataParallel and DistributedDataParallel, torch.compile, Lightning's modules.
 _WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "_model", "backbone", "encoder")
@@ -51,7 +52,7 @@ def read_named(
         dialect, architecture = _implied(shapes) if given is None else _fitting(given, shapes)
     except ResNetsError as error:
         raise ResNetsError(f"{source.name} is not read. {error.problem}", error.remedy) from error
-    if given is None and dialect in (TORCHVISION, TIMM):
+    if given is None and dialect in (TORCHVISION, TIMM, TRANSFORMERS):
         refuse_unbuilt(source)
     names = dialect.names(architecture)
     wanted = {name: their for name, their in names.items() if their in arrays}
