@@ -179,8 +179,7 @@ def _names(value: Any, descriptions: Any = None) -> tuple[Label, ...]:
     wrong = next((number for number, name in enumerate(names) if not _is_name(name)), None)
     if wrong is not None:
         raise UnusableError(f"class {wrong} has no name, or none that is text")
-    shipped = lists.read(IMAGENET)
-    if descriptions is None and len(names) == len(shipped) and all(map(_same, shipped, names)):
+    if descriptions is None and len(names) == 1000 and all(map(_same, shipped := lists.read(IMAGENET), names)):
         return shipped
     told = descriptions if isinstance(descriptions, dict) else {}
     numbered = len(set(names)) < len(names)  # as the two cranes of ImageNet: names alone would not tell them apart

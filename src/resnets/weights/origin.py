@@ -27,25 +27,22 @@ def completed(card: Card, path: Path) -> Card:
     """
     row = cache.row_of(path)
     if row is not None:
-        return _of_row(card, row, path)
+        receipt = cache.recorded(row)
+        inside = path.absolute().relative_to(cache.home(row).absolute()).as_posix()
+        checked = {} if receipt is None else {kept.path: kept.sha256 for kept in receipt.kept}
+        if inside == row.file or inside in checked:
+            return _of_row(card, row, (receipt and receipt.url) or row.urls[0], checked.get(inside))
     return card if card.weights_sha256 is not None else _of_config(_of_hub(card, path), path)
 
 
-def _of_row(card: Card, row: Published, path: Path) -> Card:
-    receipt = cache.recorded(row)
-    known = {} if receipt is None else {kept.path: kept.sha256 for kept in receipt.kept}
-    try:
-        sha256 = known.get(path.absolute().relative_to(cache.home(row).absolute()).as_posix())
-    except ValueError:
-        sha256 = None
-    source = {**card.source, "published": row.name, "url": (receipt and receipt.url) or row.urls[0]}
+def _of_row(card: Card, row: Published, url: str, sha256: str | None) -> Card:
     return replace(
         card,
         name=row.name,
         recipe=row.recipe,
         labels=lists.read(row.labels),
         licence=row.licence,
-        source=source | ({"sha256": sha256} if sha256 else {}),
+        source={**card.source, "published": row.name, "url": url} | ({"sha256": sha256} if sha256 else {}),
         scores=tuple(_score(score) for score in row.reported),
     )
 
