@@ -4,6 +4,7 @@ from math import prod
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnets.card import Card
 from resnets.catalog import Architecture
@@ -30,17 +31,19 @@ def network(architecture: Architecture) -> Model:
     return Model(architecture, weights, Card("stand-in", architecture))
 
 
-def _drawn(step: Step, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _drawn(step: Step, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if name == "bn0.weight":  # which MXNet takes for 1, whatever is stored
+        return np.ones(shape, np.float32)
     normal = _numbers(name, shape)
     if len(shape) > 1:
         gain = 2.0 if step.op == "conv" else 0.1  # logits some units apart, as trained ones are
         return normal * np.float32((gain / prod(shape[1:])) ** 0.5)
     if name.endswith(("running_var", "weight")):
-        return 1 + np.float32(0.4) * np.tanh(normal)
+        return (1 + np.float32(0.4) * np.tanh(normal)).astype(np.float32, copy=False)
     return normal * np.float32(0.2)
 
 
-def _numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _numbers(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     count, begin = prod(shape), crc32(name.encode()) % len(_POOL)
     parts = -(-(begin + count) // len(_POOL))
     row = _POOL if parts == 1 else np.tile(_POOL, parts)

@@ -24,7 +24,9 @@ def write(model: Model, path: Path, *, counters: bool, legacy: bool = False, hal
     arrays = renamed(model, "torchvision")
     arrays = {name: array for name, array in arrays.items() if counters or array.ndim}
     if half:
-        arrays = {name: array.astype(np.float16) if array.dtype == np.float32 else array for name, array in arrays.items()}
+        arrays = {
+            name: array.astype(np.float16) if array.dtype == np.float32 else array for name, array in arrays.items()
+        }
     whole = _state(arrays, legacy)
     if not legacy:
         root = path.stem

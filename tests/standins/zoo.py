@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, helper
 
 from resnets.graph import build
 from resnets.weights.model import Model
@@ -70,7 +70,7 @@ def quantised(proto: ModelProto, folder: Path, *, qdq: bool) -> bytes:
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Images(CalibrationDataReader):  # type: ignore[misc]
+    class Images(CalibrationDataReader):
         def __init__(self) -> None:
             draw = np.random.default_rng(0).standard_normal
             self.left = [{"data": draw((1, 3, 224, 224), np.float32)} for _ in range(2)]
@@ -87,10 +87,4 @@ def quantised(proto: ModelProto, folder: Path, *, qdq: bool) -> bytes:
     data = after.read_bytes()
     before.unlink()
     after.unlink()
-    return data
-
-
-def tensor_file(array: np.ndarray, name: str) -> bytes:
-    """A TensorProto as input_0.pb and output_0.pb of the zoo's test data hold it."""
-    data: bytes = numpy_helper.from_array(array, name).SerializeToString()
     return data
