@@ -63,7 +63,8 @@ def download(
 
     `size`: what it must be, in bytes. `algorithms`: names of hashlib. `checkable`: the caller knows a digest and will
     compare it, so that a part may be continued of which only the length can be compared, from another mirror too.
-    `told` is called with bytes and their total, about ten times a second at most.
+    `told` is called with bytes and their total (None: not known) before the first are written, and then about ten times
+    a second at most.
 
     Raises DownloadError, and OSError where the disk refuses. Beside the part lies `state_file(part)`: remove both.
     """
@@ -187,7 +188,7 @@ class _Job:
             )
 
     def _continues(self, head: Head) -> int:
-        """The end of the bytes that an answer 206 brings. Raises AttemptError where they do not follow those there are."""
+        """The end of the bytes that an answer 206 brings. Raises AttemptError where they follow on nothing."""
         origin, found = self.part.origin, ranges.span(head.headers)
         assert origin is not None
         if found is None or found[0] != self.part.done or head.length not in (None, found[1] + 1 - found[0]):
@@ -212,6 +213,7 @@ class _Job:
         """Writes the body. `end`: how far into the file it goes, where that is announced."""
         part, begins = self.part, head.status == 200
         if not begins:
+            self.told(part.done, self.total)
             part.catch_up()
         for block in transfer.blocks(self._tell):
             if begins:
@@ -244,6 +246,7 @@ class _Job:
             raise AttemptError("the server does not say how long the file is", lasting=True)
         self.part.restart(Origin(self.url, ranges.validator(head.headers), head.length))
         self.total, self.resumed = head.length or self.size, False
+        self.told(0, self.total)
 
     def _finished(self, head: Head) -> Downloaded:
         self.part.flush()

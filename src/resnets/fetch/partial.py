@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 _PIECE = 1 << 20
+_EARLY = 16 << 20  # bytes after which they are sent to the disk
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Part:
         self.restarts = 0
         self._furthest = 0
         self._file = -1
+        self._early = Writeback()
 
     def __enter__(self) -> "Part":
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -75,6 +77,7 @@ class Part:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.digests.close()
+        self._early.wait()
         os.close(self._file)
 
     def write(self, block: memoryview) -> None:
@@ -83,6 +86,7 @@ class Part:
         while written < len(block):
             count = os.write(self._file, block[written:])
             written, self.done = written + count, self.done + count
+        self._early.more(self._file, written)
         if self.done > self._furthest:
             self.came, self._furthest = self.came + self.done - self._furthest, self.done
 
@@ -116,7 +120,44 @@ class Part:
 
     def flush(self) -> None:
         """Returns once all is on the disk."""
+        self._early.wait()
+        self._early.check()
         os.fsync(self._file)
+
+
+class Writeback:
+    """Sends a file to the disk while it still grows, so that its last flush is short.
+
+    An error of the disk is told once to each opened file: it is kept here for whoever writes next.
+    """
+
+    def __init__(self) -> None:
+        self._behind = 0
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def more(self, file: int, count: int) -> None:
+        """So many more bytes have been written. Raises the OSError that earlier ones met."""
+        self.check()
+        self._behind += count
+        if self._behind >= _EARLY and (self._thread is None or not self._thread.is_alive()):
+            self._behind = 0
+            self._thread = threading.Thread(target=self._flush, args=(file,), daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _flush(self, file: int) -> None:
+        try:
+            os.fsync(file)
+        except OSError as error:
+            self._error = error
 
 
 class Digests:
