@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from tests.standins.rows import Maker, architecture_of, layout, placed
 
 from resnets.classify import Classifier
 from resnets.fetch import cache
@@ -19,9 +20,6 @@ from resnets.network import array_shapes
 from resnets.published.row import Published
 from resnets.published.table import PUBLISHED
 from resnets.weights import files
-
-pytest.importorskip("onnx")
-from tests.standins.rows import Maker, architecture_of, layout, placed
 
 RELATIVE = 1e-4
 
