@@ -2,17 +2,22 @@
 
 import os
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from tests.standins.rows import Maker, architecture_of, layout, placed
+from tests.standins.rows import Maker, architecture_of, layout, placed, restated
 
 from resnets.classify import Classifier
+from resnets.errors import ResNetsError
 from resnets.fetch import cache
+from resnets.fetch.fetch import fetch
 from resnets.images.decode import open_image
 from resnets.images.prepare import normalise, prepare
 from resnets.labels import lists
@@ -67,6 +72,9 @@ def check(maker, room, monkeypatch, photos) -> Iterator[Callable[[str], None]]:
 
 def check_row(row: Published, photo: Path, logits) -> None:
     classifier = Classifier(row.name, threads=1)
+    receipt = cache.recorded(row)
+    assert all(digest.algorithm in receipt.checked for digest in row.digests)
+    assert ("MD5 beside" in receipt.checked) == (row.checksum_url is not None)
     card = classifier.card
     assert (card.name, card.recipe, card.labels) == (row.name, row.recipe, lists.read(row.labels))
     assert (card.licence, card.source["published"]) == (row.licence, row.name)
@@ -95,3 +103,58 @@ def test_a_file_of_each_layout_is_opened_by_name(check, name):
 @pytest.mark.parametrize("name", [row.name for row in ROWS])
 def test_every_row_is_opened_by_name(check, name):
     check(name)
+
+
+def _rule(row: Published) -> tuple[object, ...]:
+    """By what a file of the row is known."""
+    digests = tuple((digest.algorithm, len(digest.value), digest.member) for digest in row.digests)
+    return digests, row.size is None, row.member, row.checksum_url is None
+
+
+RULES = {_rule(row): row.name for row in reversed(ROWS)}
+
+
+def _content(row: Published, member: bytes) -> bytes:
+    """What would come of a row whose model has these bytes."""
+    if row.member is None:
+        return member
+    written = BytesIO()
+    if row.file.endswith(".zip"):
+        with zipfile.ZipFile(written, "w") as file:
+            file.writestr(f"model{row.member}", member)
+    else:
+        with tarfile.open(fileobj=written, mode="w:gz") as file:
+            entry = tarfile.TarInfo(f"model/model{row.member}")
+            entry.size = len(member)
+            file.addfile(entry, BytesIO(member))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("name", RULES.values())
+def test_one_wrong_byte_is_refused_by_what_the_row_knows(name, tmp_path, monkeypatch):
+    """Under each rule: the file is taken, and one whose model differs in a byte is not, with the digest named."""
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path))
+    good = np.random.default_rng(0).bytes(1000)
+    bad = bytes([*good[:500], good[500] ^ 1, *good[501:]])
+    place = cache.place(PUBLISHED[name])
+    place.parent.mkdir()
+    place.write_bytes(_content(PUBLISHED[name], good))
+    row = restated(PUBLISHED[name], place, good)
+    monkeypatch.setitem(PUBLISHED, name, row)
+    text = place.with_name((row.checksum_url or "").rpartition("/")[2]).read_bytes() if row.checksum_url else b""
+    model = fetch(row, quiet=True)
+    assert model.read_bytes() == good
+    if not (row.digests or row.checksum_url):  # the first file has pinned its sha256
+        model.write_bytes(bad)
+        with pytest.raises(ResNetsError, match="was changed since it was checked on") as caught:
+            Classifier(name)
+        assert "sha256" in caught.value.problem
+        return
+    shutil.rmtree(place.parent)
+    place.parent.mkdir()
+    place.write_bytes(_content(row, bad))
+    if row.checksum_url:
+        place.with_name(row.checksum_url.rpartition("/")[2]).write_bytes(text)
+    algorithm, value = (row.digests[0].algorithm, row.digests[0].value) if row.digests else ("md5", text[:32].decode())
+    with pytest.raises(ResNetsError, match=f"its {algorithm} is [0-9a-f]+, but the expected one .* {value}"):
+        Classifier(name)

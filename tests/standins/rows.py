@@ -188,7 +188,13 @@ def placed(row: Published, made: StandIn, place: Path) -> Published:
 
 
 def restated(row: Published, file: Path, member: bytes | None) -> Published:
-    """The row of another file: its digests as long and of the same thing as before, its size where one was known."""
+    """The row of another file: its digests as long and of the same thing as before, its size where one was known.
+
+    A row whose MD5 lies in a text beside the file gets that text.
+    """
+    if row.checksum_url:
+        md5 = _value(Digest("md5", "0" * 32, ""), file, None)
+        (file.parent / row.checksum_url.rpartition("/")[2]).write_text(f"{md5}  {row.file}\n")
     digests = tuple(replace(digest, value=_value(digest, file, member)) for digest in row.digests)
     return replace(row, size=row.size and file.stat().st_size, digests=digests)
 
