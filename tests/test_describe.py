@@ -8,26 +8,12 @@ import pytest
 
 from resnets import card as cards
 from resnets.card import Label
-from resnets.describe import architecture_table, architectures, describe, page, table
+from resnets.describe import describe, page
 from resnets.errors import ResNetsError
+from resnets.fetch import cache
+from resnets.fetch.fetch import fetch
+from resnets.published.table import PUBLISHED
 from resnets.weights import files
-
-
-def test_rows_of_architectures():
-    rows = architectures("resnet50")
-    assert rows == [
-        {
-            "name": "resnet50",
-            "depth": 50,
-            "parameters": 25_557_032,
-            "macs": 4_089_184_256,
-            "image": 224,
-            "classes": 1000,
-        }
-    ]
-    assert "25,557,032  4.09 G" in architecture_table(rows)
-    with pytest.raises(ResNetsError, match="No architecture's name matches"):
-        architectures("vgg*")
 
 
 def test_a_file_is_described_with_its_digests(tiny_model):
@@ -155,5 +141,59 @@ def test_what_stands_in_a_card_does_not_command_the_terminal(tiny_model, tmp_pat
     assert text.count("\nfile") == 0
 
 
-def test_columns_are_aligned():
-    assert table(("a", "n"), [("long", "1"), ("x", "100")]) == "a       n\nlong    1\nx     100"
+@pytest.fixture
+def empty(monkeypatch, tmp_path):
+    """An empty cache, and nothing that would refuse a download but that there must be none."""
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RESNETS_OFFLINE")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("show asks the network"))
+    return tmp_path / "cache"
+
+
+def test_published_weights_are_described_and_not_downloaded(empty):
+    for name in ("preresnet200.fb", "resnet200.fb", "resnet-200.t7"):
+        facts = describe(name)
+        assert facts["published"]["name"] == "preresnet200.fb"
+        assert facts["parameters"] == 64_673_960
+        assert f"no; it would lie at {empty / 'preresnet200.fb' / 'resnet-200.t7'}" in page(facts)
+    assert describe("resnet18v1/resnet18v1.onnx")["published"]["name"] == "resnet18-v1.zoo-s3"
+    assert "a graph, which runs as it is" in page(describe("resnet50-v1.zoo12-int8"))
+    assert describe("resnet50.tv1", with_layers=True)["layers"][0]["output"] == [64, 112, 112]
+    assert not empty.exists()
+
+
+def test_of_cached_weights_the_file_is_described_too(empty, tiny_model, monkeypatch):
+    row = replace(PUBLISHED["resnet18.fb"], name="resnet18.tiny", file="tiny.onnx", digests=())
+    monkeypatch.setitem(PUBLISHED, row.name, row)
+    cache.home(row).mkdir(parents=True)
+    cache.place(row).write_bytes(tiny_model.read_bytes())
+    assert "not checked yet" in page(describe(row.name))
+    assert "file" not in describe(row.name)
+    fetch(row, quiet=True)
+    facts = describe(row.name)
+    assert facts["published"]["cache"]["model"] == facts["file"] == str(cache.place(row))
+    assert facts["card"]["name"] == "tiny"
+    text = page(facts)
+    assert f"sha256     {facts['sha256']} of tiny.onnx" in text
+    assert "fetched    by hand" in text
+    assert text.index("published") < text.index("\n\nfile ")
+
+
+def test_what_was_not_fetched_of_the_hub_is_not_shown(empty, monkeypatch, tmp_path):
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(ResNetsError, match="`resnets fetch hf:timm/resnet18` downloads it"):
+        describe("hf:timm/resnet18")
+
+
+def test_an_architecture_names_the_weights_that_are_published_for_it():
+    assert "resnet18.fb, " in page(describe("resnet18"))
+    assert "published" not in page(describe("resnet20-cifar"))
+
+
+def test_long_values_go_on_below_themselves():
+    text = page(describe("resnet18.fb"), 60)
+    lines = text.splitlines()
+    assert all(len(line) <= 60 or "/" in line.split()[-1] for line in lines)
+    assert any(line.startswith(11 * " ") for line in lines)
+    assert " ".join(text.split()) == " ".join(page(describe("resnet18.fb")).split())

@@ -71,7 +71,9 @@ def test_the_readme_left_what_it_promises(place):
     assert len(rows) == len(list((ROOT / "examples").glob("*.jpg")))
     assert all('"error": null' in row for row in rows)
     assert {"new.t7", "new.pth", "back.onnx", "structural.params", "small.safetensors"} <= set(os.listdir(place))
-    assert {"fresh.onnx", "fresh.safetensors", "named.onnx", "copy.safetensors", "error.json"} <= set(os.listdir(place))
+    assert {"fresh.onnx", "fresh.safetensors", "named.onnx", "copy.safetensors", "error.json", "resnet18.onnx"} <= set(
+        os.listdir(place)
+    )
     if HAS_TORCH:
         names = "config.yaml results.csv state.pt best.safetensors last.safetensors best.onnx plots".split()
         assert set(names) <= set(os.listdir(place / "runs/first"))

@@ -1,6 +1,7 @@
 """A model file, an architecture's name or that of published weights goes in; what `show` says of it comes out."""
 
 import json
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,13 +183,10 @@ def page(facts: Facts, width: int | None = None) -> str:
 def _block(found: Iterator[tuple[str, str]], width: int | None) -> str:
     lines = [(plain(name), plain(text)) for name, text in found if text]
     indent = max((len(name) for name, _ in lines), default=0) + 2
-    rows = [f"{name:<{indent}}{value}" for name, value in lines]
-    if width is None:
-        return "\n".join(rows)
-    hanging = textwrap.TextWrapper(
-        max(width, 2 * indent), subsequent_indent=indent * " ", break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(map(hanging.fill, rows))
+    across = sys.maxsize if width is None else max(width - indent, indent)
+    wrapper = textwrap.TextWrapper(across, break_long_words=False, break_on_hyphens=False)
+    below = "\n" + indent * " "
+    return "\n".join(f"{name:<{indent}}{below.join(wrapper.wrap(value))}" for name, value in lines)
 
 
 def _lines(facts: Facts) -> Iterator[tuple[str, str]]:

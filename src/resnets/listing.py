@@ -1,6 +1,7 @@
 """Patterns of names go in; what `list` says of architectures and of published weights comes out, as values and text."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -57,7 +58,7 @@ def unmatched(pattern: str, *, architectures: bool = True, weights: bool = True)
 
 def published(row: Published) -> Facts:
     """Every field of a row as JSON has it, digests and figures with their sources, and what of it is here."""
-    state = cache.state(row)
+    state, receipt = cache.state(row), cache.recorded(row)
     return {
         **plain(row),
         "architecture": summary(row.architecture) if row.architecture else None,
@@ -71,6 +72,7 @@ def published(row: Published) -> Facts:
             "bytes": state.bytes,
             "place": str(cache.place(row)),
             "model": str(state.model) if state.model else None,
+            "receipt": asdict(receipt) if receipt else None,
         },
     }
 
@@ -237,6 +239,11 @@ def lines(row: Published) -> Iterator[tuple[str, str]]:
     for note in row.notes:
         yield "note", note
     yield "here", _here(row)
+    receipt = cache.recorded(row)
+    if receipt is not None:
+        yield "checked", f"on {receipt.date[:10]} against {receipt.checked}"
+        yield "fetched", f"from {receipt.url}" if receipt.url else "by hand"
+        yield "sha256", f"{receipt.sha256} of {receipt.file}"
 
 
 def _size(row: Published) -> str:

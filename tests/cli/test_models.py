@@ -52,7 +52,6 @@ def test_create_takes_classes_from_labels(tmp_path, capsys):
         ("convert TINY m.onnx --outputs probabilities", "no output 'probabilities'"),
         ("convert TINY m.onnx --recipe keras", "No recipe is called 'keras'"),
         ("show missing.onnx", "no file missing.onnx"),
-        ("list vgg*", "No architecture's name matches"),
         ("card set CAT m.onnx --crop 32", "the suffix .jpg, which is not a format of models"),
         ("card set TINY m.onnx", "Nothing is to be changed"),
         ("card set TINY m.onnx --temperature 0", "has no meaning"),
@@ -69,14 +68,6 @@ def test_misuse_is_two_sentences_and_writes_nothing(
     assert message in said.err
     assert said.out == ""
     assert not list(tmp_path.iterdir())
-
-
-def test_json_goes_to_stdout_alone_or_to_a_file(tmp_path, capsys):
-    assert run(["list", "resnet18*", "--json", "-"]) == 0
-    assert [row["name"] for row in json.loads(capsys.readouterr().out)][:2] == ["resnet18", "resnet18-v1"]
-    assert run(["list", "resnet18", "--json", str(tmp_path / "rows.json")]) == 0
-    assert "11,689,512" in capsys.readouterr().out
-    assert json.loads((tmp_path / "rows.json").read_text())[0]["depth"] == 18
 
 
 def test_a_card_is_set_and_shown(tiny_model: Path, tmp_path, capsys):
@@ -97,7 +88,7 @@ def test_an_architecture_is_shown_by_name(capsys):
     assert "layer4.2.conv3" in text
 
 
-@pytest.mark.parametrize("verb", ["create", "convert", "list", "show", "card", "card set"])
+@pytest.mark.parametrize("verb", ["create", "convert", "show", "card", "card set"])
 def test_every_verb_has_an_example(verb, capsys):
     assert run([*verb.split(), "--help"]) == 0
     assert f"resnets {verb} " in capsys.readouterr().out

@@ -39,7 +39,7 @@ def cache_command() -> None:
     """
 
 
-@cache_command.command("path")
+@cache_command.command("path", short_help="Print the folder.")
 def path_command() -> None:
     """Print the folder of the cache, which need not exist yet.
 
@@ -51,7 +51,7 @@ def path_command() -> None:
     click.echo(os.fsencode(cache.folder()))
 
 
-@cache_command.command("list")
+@cache_command.command("list", short_help="List what lies there.")
 @JSON
 def list_command(json_to: str | None) -> None:
     """List what lies in the cache, in what state, and what it was checked against.
@@ -105,10 +105,11 @@ def _checked(receipt: dict[str, Any] | None) -> tuple[str, str]:
     """Day, and what a file was checked against without where that is printed."""
     if receipt is None:
         return "", ""
-    return plain(receipt["date"][:10]), plain(re.sub(r" \([^)]*\)", "", receipt["checked"]))
+    short = re.sub(r" \([^)]*\)", "", receipt["checked"]).replace("no digest is known, so its sha256 is", "sha256")
+    return plain(receipt["date"][:10]), plain(short)
 
 
-@cache_command.command("check")
+@cache_command.command("check", short_help="Read the files again and compare their digests.")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @JSON
 def check_command(names: tuple[str, ...], json_to: str | None) -> int:
@@ -143,7 +144,7 @@ def check_command(names: tuple[str, ...], json_to: str | None) -> int:
     return 1 if failed or good < len(checked) else 0
 
 
-@cache_command.command("clear")
+@cache_command.command("clear", short_help="Remove weights.")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--all", "everything", is_flag=True, help="All published weights that are there.")
 @click.option("--partial", is_flag=True, help="Only downloads that have been interrupted.")
@@ -166,22 +167,21 @@ def clear_command(names: tuple[str, ...], everything: bool, partial: bool) -> in
     entries = cache.entries()
     there = [one for one in entries if one.row and (not partial or os.path.isfile(cache.part(one.row)))]
     rows, failed = _named(names, there, everything=everything)
-    gone = 0
+    gone: list[int] = []
     for row in rows:
         try:
-            size = cache.remove(row, partial=partial)
+            gone.append(cache.remove(row, partial=partial))
         except ResNetsError as error:
             failed.append({"name": row.name, **told(error)})
             continue
-        gone += size
-        click.echo(f"{row.name}: {megabytes(size)} MB removed")
-    click.echo(f"{megabytes(gone)} MB removed from {plain(str(cache.folder()))}")
+        click.echo(f"{row.name}: {megabytes(gone[-1])} MB removed")
+    click.echo(f"{megabytes(sum(gone))} MB removed from {plain(str(cache.folder()))}")
     for one in entries:
         if everything and one.row is None:
             click.echo(plain(f"{one.path} is left alone: no published weights are called so"), err=True)
-    if failed:
-        return 2 if len(failed) == len(rows) or not rows else 1
-    return 0
+    if not failed:
+        return 0
+    return 1 if gone else 2
 
 
 def _named(

@@ -76,8 +76,9 @@ def cli() -> None:
     """Train, measure, convert and use residual networks for image classification.
 
     \b
-    resnets classify photo.jpg             # the bundled model, offline, without torch
-    resnets train DATA --preset quick-photos --out runs/first    # DATA holds train/<label>/ and val/<label>/
+    resnets classify photo.jpg         # the bundled model, offline, without torch
+    resnets classify photo.jpg -m resnet50.tv2   # published weights, fetched once
+    resnets train DATA --preset quick-photos     # DATA/train/LABEL/, DATA/val/LABEL/
     """
 
 

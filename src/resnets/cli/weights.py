@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 QUIET = click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
 WILD = "*?["
 BELOW = """\
-accuracy, error: top-1/top-5 in percent, of one crop, as the publisher has it; the error beside
-an accuracy is what it lacks to 100. *: measured at another size than that of the recipe.
-Who says so, and under which conditions: resnets show NAME"""
+accuracy, error: top-1/top-5 in percent, of one crop, as the publisher has it;
+the error beside an accuracy is what it lacks to 100. *: measured at another
+size than the recipe's. Sources and conditions of each: resnets show NAME"""
 
 
 @click.command("list")
@@ -150,10 +150,12 @@ def _announcement(rows: Sequence[Published], again: bool) -> str:
     coming = [row for row in rows if again or here[row.name] != "cached"]
     known = sum(row.size or 0 for row in coming)
     unknown = sum(row.size is None for row in coming)
-    more = f", and {unknown} of which no size is stated" if unknown else ""
+    parts = [f"{megabytes(known)} MB"] * bool(known) + [f"{unknown} of a size that is not stated"] * bool(unknown)
     cells = [(row.name, megabytes(row.size) if row.size else "-", here[row.name]) for row in rows]
     lines = table(("weights", "MB", "here"), cells, {0, 2})
-    return f"{lines}\n{len(coming)} of {len(rows)} to download: {megabytes(known)} MB{more}"
+    if not coming:
+        return f"{lines}\nall are in the cache"
+    return f"{lines}\n{len(coming)} of {len(rows)} to download: {' and '.join(parts)}"
 
 
 @contextmanager

@@ -1,0 +1,216 @@
+"""list and fetch, from a server on this machine: what they print, where, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resnets import samples
+from resnets.cli.main import run
+from resnets.fetch import cache
+from resnets.published.table import PUBLISHED
+from resnets.samples import Sample
+
+MAIN = "from resnets.cli.main import main; main()"
+RESNET18, RESNET34 = "/resnet18.fb/resnet-18.t7", "/resnet34.fb/resnet-34.t7"
+BODY = bytes(range(256)) * 20_000
+
+
+@pytest.fixture
+def mirror(server, monkeypatch, tmp_path):
+    """A mirror with two files, and an empty cache."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("RESNETS_OFFLINE")
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RESNETS_MIRROR", server.base)
+    for name, row in list(PUBLISHED.items()):  # nothing but the mirror is asked
+        monkeypatch.setitem(PUBLISHED, name, replace(row, urls=(f"{server.base}/nothing/{row.file}",)))
+    server.put(RESNET18, BODY)
+    server.put(RESNET34, BODY[::-1])
+    return server
+
+
+def test_a_list_is_of_both_kinds_or_of_one(capsys):
+    def listed(*arguments: str) -> tuple[list[str], list[str]]:
+        assert run(["list", *arguments, "--json", "-"]) == 0
+        value = json.loads(capsys.readouterr().out)
+        assert list(value) == ["architectures", "published"]
+        return [row["name"] for row in value["architectures"]], [row["name"] for row in value["published"]]
+
+    networks, weights = listed("resnet18*")
+    assert networks[:2] == ["resnet18", "resnet18-v1"]
+    assert {"resnet18.fb", "resnet18.tv1", "resnet18-v2.zoo7"} <= set(weights)
+    assert listed("resnet18")[0] == ["resnet18"]
+    assert "resnet18.tv1" in listed("resnet18")[1]
+    assert listed("resnet18*", "--architectures") == (networks, [])
+    assert listed("resnet18*", "--published") == ([], weights)
+    assert listed("*.fb")[0] == []
+    assert listed("preresnet18")[1] == []
+    assert set(listed()[1]) == set(PUBLISHED)
+
+
+def test_a_list_for_people_has_both_tables_and_says_what_its_figures_are(capsys):
+    assert run(["list", "resnet18"]) == 0
+    text = capsys.readouterr().out
+    assert "11,689,512" in text
+    assert "69.758/89.078  30.24/10.92 " in text
+    assert "resnets show NAME" in text
+
+
+def test_a_pattern_that_nothing_answers_to_is_an_error(capsys):
+    for command in (["list", "resnet50.tv9"], ["list", "resnet50.tv9", "--cached"]):
+        assert run(command) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "Did you mean 'resnet50.tv" in said.err
+    assert run(["list", "*.fb", "--architectures"]) == 2
+
+
+def test_a_list_of_what_is_here(mirror, capsys):
+    assert run(["list", "--cached"]) == 0
+    assert capsys.readouterr().out == "Nothing of it is on this machine.\n"
+    assert run(["fetch", "resnet18.fb"]) == 0
+    capsys.readouterr()
+    assert run(["list", "--cached"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:2]] == ["resnet18.fb"]
+
+
+def test_a_list_goes_to_a_file_as_well(tmp_path, capsys):
+    assert run(["list", "resnet18", "--json", str(tmp_path / "rows.json")]) == 0
+    assert "11,689,512" in capsys.readouterr().out
+    assert json.loads((tmp_path / "rows.json").read_text())["architectures"][0]["depth"] == 18
+
+
+def test_stdout_of_fetch_is_paths_alone(mirror, capsys):
+    assert run(["fetch", "resnet-18.t7", "resnet34.f?"]) == 0
+    said = capsys.readouterr()
+    paths = [cache.place(PUBLISHED[name]) for name in ("resnet18.fb", "resnet34.fb")]
+    assert said.out.splitlines() == [str(path) for path in paths]
+    assert [path.read_bytes() for path in paths] == [BODY, BODY[::-1]]
+    assert "2 of 2 to download: 2 of a size that is not stated" in said.err
+    assert run(["fetch", "--quiet", "resnet18.fb"]) == 0
+    assert capsys.readouterr() == (f"{paths[0]}\n", "")
+    assert [request.path for request in mirror.requests] == [RESNET18, RESNET34]
+    assert run(["fetch", "--quiet", "--again", "resnet18.fb"]) == 0
+    assert [request.path for request in mirror.requests] == [RESNET18, RESNET34, RESNET18]
+
+
+def test_one_that_fails_does_not_stop_the_others(mirror, capsys):
+    assert run(["fetch", "resnet50.tv9", "resnet50.fb", "resnet18.fb"]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(cache.place(PUBLISHED["resnet18.fb"]))]
+    assert "Did you mean 'resnet50.tv" in said.err
+    assert "error: resnet50.fb could not be downloaded" in said.err
+    assert run(["fetch", "resnet50.fb", "--json", "-"]) == 2
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["name"], "could not be downloaded" in found["error"]) == ("resnet50.fb", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet18", "resnet18.fb, "),
+        ("resnet20-cifar", "`resnets create resnet20-cifar resnet20-cifar.onnx` makes fresh ones"),
+        ("zebra*", "No published weights are called 'zebra*'"),
+        ("hf:nothing", "names no repository of the Hub"),
+    ],
+)
+def test_names_of_nothing(name, message, capsys):
+    assert run(["fetch", name]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert message in said.err
+
+
+def test_a_pattern_is_told_before_anything_is_fetched(mirror, capsys):
+    assert run(["fetch", "resnet18*.zoo7*"]) == 2
+    said = capsys.readouterr().err
+    assert said.index("4 of 4 to download: 181 MB") < said.index("error: ")
+
+
+def test_samples_of_an_archive_are_run_and_tell(mirror, tmp_path, monkeypatch, capsys):
+    name, path = "resnet18-v1.zoo7-tar", tmp_path / "m.onnx"
+    path.write_bytes(b"")
+    monkeypatch.setattr("resnets.fetch.fetch.fetch", lambda *_, **__: path)
+    good = Sample("test_data_set_0", 2e-6, holds=True)
+    for bad, status, what in ((good, 0, "within the zoo's 0.001"), (replace(good, holds=False), 1, "BEYOND")):
+        monkeypatch.setattr(samples, "run", lambda _, bad=bad: [good, bad])
+        assert run(["fetch", name]) == status
+        said = capsys.readouterr()
+        assert said.out == f"{path}\n"
+        assert f"{name}: test_data_set_0: largest difference 2e-06, {what}" in said.err.splitlines()[-1]
+        assert run(["fetch", name, "--quiet"]) == status
+        assert ("BEYOND" in capsys.readouterr().err) == (status == 1)
+    assert run(["fetch", name, "--json", "-"]) == 1
+    assert [one["holds"] for one in json.loads(capsys.readouterr().out)[0]["samples"]] == [True, False]
+    assert run(["fetch", "resnet50-v1.zoo12-int8-tar"]) == 0
+    assert "top-1 agreement 100% (int8 outputs depend on the processor)" in capsys.readouterr().err
+
+
+def resnets(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", MAIN, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_keeps_what_has_come_and_the_same_command_goes_on(mirror):
+    mirror.once(RESNET18, after=4_000_000, then="stall")
+    part = cache.part(PUBLISHED["resnet18.fb"])
+    with resnets("fetch", "resnet18.fb") as process:
+        until = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size):
+            if process.poll() is not None or time.monotonic() > until:
+                process.kill()
+                pytest.fail(process.stderr.read())
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    kept = "what has come of resnet18.fb is kept: the same command goes on from there"
+    assert err.split("\n")[-4:] == [kept, "", "interrupted", ""]
+    size = part.stat().st_size
+    with resnets("fetch", "resnet18.fb") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert Path(out.strip()).read_bytes() == BODY
+    assert mirror.requests[-1].range == f"bytes={size}-"
+
+
+def test_a_model_is_fetched_by_name_and_quiet_says_nothing(mirror, tiny_model, photos, monkeypatch, capsys):
+    row = replace(PUBLISHED["resnet18.fb"], name="resnet18.tiny", file="tiny.onnx", also=("tiny",))
+    monkeypatch.setitem(PUBLISHED, row.name, row)
+    mirror.put("/resnet18.tiny/tiny.onnx", tiny_model.read_bytes())
+    photo = str(photos["cat"])
+    assert run(["classify", photo, "-m", "tiny", "--quiet", "--format", "csv"]) == 0
+    assert capsys.readouterr().err == ""
+    assert len(mirror.requests) == 1
+    cache.remove(row)
+    assert run(["classify", photo, "-m", "resnet18.tiny", "--format", "csv"]) == 0
+    assert "resnet18.tiny: downloading tiny.onnx" in capsys.readouterr().err
+    out = cache.folder() / "copy.onnx"
+    assert run(["card", "set", "resnet18.tiny", str(out), "--temperature", "2"]) == 0
+    assert run(["convert", "resnet18.tiny", str(out), "--quiet"]) == 0
+    before = cache.place(row).read_bytes()
+    for command in (["classify", photo, "-o"], ["evaluate", str(tiny_model.parent), "--json"]):
+        assert (
+            run([*command, str(cache.place(row)), "-m", "resnet18.tiny", *["--format", "csv"][: len(command) // 4]])
+            == 2
+        )
+    assert cache.place(row).read_bytes() == before
+
+
+def test_names_are_not_looked_up_to_classify_with_a_file(tiny_model, photos):
+    code = """
+import sys
+from resnets.cli.main import run
+assert run(sys.argv[1:]) == 0
+assert not [m for m in sys.modules if m.startswith(("resnets.published", "resnets.fetch", "http", "urllib.request"))]
+"""
+    for arguments in (["--help"], ["fetch", "--help"], ["classify", str(photos["cat"]), "-m", str(tiny_model)]):
+        subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
