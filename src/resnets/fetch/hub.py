@@ -156,8 +156,7 @@ def _download(hub: Any, wanted: Wanted, info: Any, quiet: bool, beside: Beside |
     if not (_home(hub, wanted) / "snapshots" / str(info.sha) / model).is_file():
         _say(f"Fetching {model} of {wanted}, commit {str(info.sha)[:8]}, from {hub.constants.ENDPOINT}.", quiet)
     path = _one(hub, wanted, first)  # by the name of the revision, which the cache then knows for work without network
-    commit = (_commit_of(path) or wanted.revision) if others else ""
-    at = replace(wanted, revision=commit)
+    at = replace(wanted, revision=_commit_of(path) or wanted.revision)
     for name in others:
         path = _one(hub, at, name)
     if beside is not None:
@@ -175,19 +174,15 @@ def _one(hub: Any, at: Wanted, file: str) -> Path:
 
 
 def _unlinked(path: Path) -> None:
-    """Make the cache's link to its copy of a file another name of that file.
+    """Put a copy in the place of the cache's link: arrays beside a model are only read from files of their own.
 
-    Arrays beside a model are only read from regular files: a link could lead anywhere. Where the file system has no
-    second names it is copied.
+    A link, of either kind, may be to anything. The file that it leads to stays, for other commits have it too.
     """
     if not path.is_symlink():
         return
     own = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        try:
-            os.link(path.resolve(), own)
-        except OSError:
-            shutil.copyfile(path, own)
+        shutil.copyfile(path, own)
         os.replace(own, path)
     except OSError as error:
         with suppress(OSError):

@@ -14,6 +14,8 @@ _HTTP = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 def failure(hub: Any, error: Exception, repository: str, revision: str, file: str | None = None) -> ResNetsError:
     """What the library raised while a repository, or a file of it, was asked for, in two sentences."""
     errors, where = hub.errors, hub.constants.ENDPOINT
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # why it asked its cache
     page = f"{where}/{repository}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     login = "log in with `hf auth login` or set HF_TOKEN"
@@ -39,7 +41,7 @@ def failure(hub: Any, error: Exception, repository: str, revision: str, file: st
     if unreachable(hub, error):
         return ResNetsError(
             f"{what} cannot be fetched now: {where} is out of reach or out of order ({_reason(error)}).",
-            "Check the network, HTTPS_PROXY and HF_ENDPOINT; the same command then goes on where this one stopped.",
+            "Check the network, HTTPS_PROXY and HF_ENDPOINT, then run the same command again.",
         )
     return ResNetsError(
         f"{what} cannot be fetched ({_reason(error)}).", f"Look at {page}, or download the file and give its path."
