@@ -7,7 +7,7 @@ from resnets import listing
 from resnets.card import RECIPES
 from resnets.catalog import find
 from resnets.errors import ResNetsError
-from resnets.fetch import cache
+from resnets.fetch import cache, partial
 from resnets.published.row import Digest, Published, Reported
 from resnets.published.table import PUBLISHED
 
@@ -106,6 +106,11 @@ def test_what_is_here_is_said_in_a_word(row):
     cache.home(row).mkdir()
     cache.part(row).write_bytes(bytes(34_000_000))
     assert listing.standing(row) == "34 of 102 MB"
+    unknown = replace(row, size=None)
+    assert listing.standing(unknown) == "34 MB"
+    known = {"url": row.urls[0], "validator": None, "total": 104_000_000}
+    partial.state_file(cache.part(row)).write_text(json.dumps(known))
+    assert listing.standing(unknown) == "34 of 104 MB"
     cache.place(row).write_bytes(b"x")
     assert listing.standing(row) == "unchecked"
 

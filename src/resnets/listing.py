@@ -8,7 +8,7 @@ from typing import Any
 from resnets import card as cards
 from resnets.catalog import ARCHITECTURES, Architecture, list_models, summary, to_json
 from resnets.errors import ResNetsError, did_you_mean
-from resnets.fetch import cache
+from resnets.fetch import cache, partial
 from resnets.network import depth, layers
 from resnets.published import table as weights_table
 from resnets.published.row import Digest, Published, Reported
@@ -127,8 +127,9 @@ def standing(row: Published) -> str:
     state = cache.state(row)
     if state.kind != "partial":
         return "-" if state.kind == "absent" else state.kind
-    whole = f" of {megabytes(row.size)}" if row.size else ""
-    return f"{megabytes(state.bytes)}{whole} MB"
+    origin = partial.read(cache.part(row))
+    whole = row.size or (origin.total if origin else None)
+    return f"{megabytes(state.bytes)}{f' of {megabytes(whole)}' if whole else ''} MB"
 
 
 def megabytes(size: int) -> str:

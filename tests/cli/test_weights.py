@@ -98,7 +98,9 @@ def test_stdout_of_fetch_is_paths_alone(mirror, capsys):
     assert run(["fetch", "--quiet", "resnet18.fb"]) == 0
     assert capsys.readouterr() == (f"{paths[0]}\n", "")
     assert [request.path for request in mirror.requests] == [RESNET18, RESNET34]
-    assert run(["fetch", "--quiet", "--again", "resnet18.fb"]) == 0
+    assert run(["fetch", "--quiet", "--again", "resnet18.fb", "--json", str(paths[0].with_name("rows.json"))]) == 0
+    assert capsys.readouterr() == (f"{paths[0]}\n", "")
+    assert json.loads(paths[0].with_name("rows.json").read_text())[0]["bytes"] == len(BODY)
     assert [request.path for request in mirror.requests] == [RESNET18, RESNET34, RESNET18]
 
 

@@ -145,6 +145,7 @@ def show_command(model: str, layers: bool, json_to: str | None) -> None:
 
     apart(json_to, model)
     facts = describe(model, with_layers=layers)
+    apart(json_to, facts.get("file"))
     show(facts, page(facts, terminal_width()), json_to)
 
 

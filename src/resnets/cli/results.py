@@ -62,4 +62,5 @@ def show(value: Any, text: str, json_to: str | None) -> None:
         from resnets.files import write_whole
 
         write_whole(Path(json_to), data)
-    click.echo(text.encode("utf-8", "surrogateescape"))  # names of files keep their bytes
+    if text:
+        click.echo(text.encode("utf-8", "surrogateescape"))  # names of files keep their bytes
