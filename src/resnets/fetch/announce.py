@@ -39,6 +39,7 @@ class Announced:
         if self._bar is None or done < self._bar.done:  # the server has begun anew
             self._begin(done, total)
         if self._bar is not None:
+            self._bar.total = total
             self._bar.advance(done - self._bar.done)
 
     def _begin(self, done: int, total: int | None) -> None:

@@ -169,6 +169,11 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
 def _unwritable(row: Published, error: OSError) -> ResNetsError:
     """The error for a cache that cannot be written."""
     where = cache.home(row)
+    blocking = next((path for path in (where, *where.parents) if os.path.exists(path) and not os.path.isdir(path)), None)
+    if blocking is not None:
+        return ResNetsError(
+            f"{where} cannot be made: {blocking} is no folder.", "Name another folder for downloads in RESNETS_CACHE."
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResNetsError(
             f"The disk is full: {row.name} does not fit into {where}.",
