@@ -59,6 +59,8 @@ def unreachable(hub: Any, error: BaseException | None) -> bool:
         return False
     if isinstance(error, hub.errors.HfHubHTTPError):
         return int(getattr(error.response, "status_code", 0)) >= 500
+    if isinstance(error, ValueError):  # an answer, which is no JSON
+        return False
     if type(error).__module__.partition(".")[0] in _HTTP:
         return True
     return isinstance(error, ConnectionError | TimeoutError) or unreachable(hub, error.__cause__)
