@@ -36,9 +36,9 @@ def _size(row: Published) -> tuple[int, str, str]:
 
 ROWS = sorted(PUBLISHED.values(), key=_size)  # those that share a stand-in come one after another
 FIRST = {layout(row): row.name for row in reversed(ROWS)}  # of each layout the smallest
-# What of a layout another one shows in less time: another opset, the archive of the same, a network of 275 MB.
+# What of a layout others show in less time: of another opset, the archive of the same, a network of 275 MB.
 COSTLY = ("torchvision-legacy-half", "caffe2-6", "caffe2-7", "caffe2-8", "caffe2-3-tar", "caffe2-6-tar", "caffe2-7-tar")
-COSTLY = (*COSTLY, "caffe2-8-tar", "caffe2-9-tar", "zoo12-tar", "zoo12-int8-tar", "zoo12-qdq-tar")
+COSTLY = (*COSTLY, "caffe2-8-tar", "caffe2-9-tar", "zoo12", "zoo12-tar", "zoo12-int8-tar", "zoo12-qdq-tar")
 FEW = [row.name for row in ROWS if FIRST[layout(row)] == row.name and layout(row) not in COSTLY]
 
 

@@ -12,7 +12,6 @@ from resnets.network import Step, steps
 from resnets.weights.model import Model
 
 _POOL = np.random.default_rng(0).standard_normal((1 << 20) + 7, np.float32)  # a prime: rows of arrays do not repeat
-BRANCH = 0.4  # of what a block's branch adds: activations stay of one size through 200 layers
 
 
 def network(architecture: Architecture) -> Model:
@@ -23,11 +22,12 @@ def network(architecture: Architecture) -> Model:
     plan = steps(architecture)
     by_name = {step.name: step for step in plan}
     ends = {by_name[step.inputs[0]].arrays[0][0] for step in plan if step.op == "add"}
+    share = np.float32(1 / sum(architecture.blocks) ** 0.5)  # activations stay of one size through 200 layers
     weights = {}
     for step in plan:
         for name, shape in step.arrays:
             array = _drawn(step, name, shape)
-            weights[name] = array * np.float32(BRANCH) if name in ends else array
+            weights[name] = array * share if name in ends else array
     return Model(architecture, weights, Card("stand-in", architecture))
 
 
@@ -36,7 +36,7 @@ def _drawn(step: Step, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]
         return np.ones(shape, np.float32)
     normal = _numbers(name, shape)
     if len(shape) > 1:
-        gain = 2.0 if step.op == "conv" else 0.1  # logits some units apart, as trained ones are
+        gain = 2.0 if step.op == "conv" else 0.15  # logits some units apart, as trained ones are
         return normal * np.float32((gain / prod(shape[1:])) ** 0.5)
     if name.endswith(("running_var", "weight")):
         return (1 + np.float32(0.4) * np.tanh(normal)).astype(np.float32, copy=False)

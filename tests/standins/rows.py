@@ -80,7 +80,7 @@ class Maker:
                 known.file.unlink()
             self._made.clear()
             model = arrays.network(a)
-            self._network = (a, model, _logits(files.built(model).model, "logits"))
+            self._network = (a, model, _logits(lambda: files.built(model).model, "logits"))
         key = (a, layout(row))
         if key not in self._made:
             self._made[key] = self._new(row, *self._network[1:])
@@ -101,7 +101,7 @@ class Maker:
         elif kind.startswith("torchvision"):
             if kind.endswith("half"):
                 half = {n: x.astype(np.float16).astype(np.float32) for n, x in model.weights.items()}
-                logits = _logits(files.built(replace(model, weights=half)).model, "logits")
+                logits = _logits(lambda: files.built(replace(model, weights=half)).model, "logits")
             old = "legacy" in kind
             pytorch.write(model, file, counters=old or kind[-1] == "2", legacy=old, half=kind.endswith("half"))
         elif kind in ("gluon", "gluoncv"):
@@ -117,7 +117,7 @@ def _of_the_zoo(kind: str, file: Path, row: Published, model: Model, logits: Log
     bare = kind.removesuffix("-tar")
     data = graphs(bare, model)
     if bare.endswith(("int8", "qdq")):
-        logits = _logits(data)
+        logits = _logits(lambda: data)
     if bare == kind:
         file.write_bytes(data)
         return StandIn(file, None, logits)
@@ -144,10 +144,17 @@ def _bytes(proto: ModelProto) -> bytes:
     return found
 
 
-def _logits(data: bytes, answer: str | None = None) -> Logits:
-    session = Session(data, 1)
-    name = answer or session.outputs[0]
-    return lambda x: session.run(x, (name,))[name]
+def _logits(made: Callable[[], bytes], answer: str | None = None) -> Logits:
+    """What the graph that `made` gives computes. It is opened when it is first asked."""
+    opened: list[Session] = []
+
+    def run(x: np.ndarray) -> np.ndarray:
+        if not opened:
+            opened.append(Session(made(), 1))
+        name = answer or opened[0].outputs[0]
+        return opened[0].run(x, (name,))[name]
+
+    return run
 
 
 def _zip(path: Path, name: str, member: bytes) -> None:
