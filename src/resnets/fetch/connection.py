@@ -131,7 +131,10 @@ class _Connection(http.client.HTTPConnection):
     met: Callable[[socket.socket], None]
 
     def connect(self) -> None:
-        super().connect()
+        try:
+            super().connect()
+        except TimeoutError as error:
+            raise AttemptError(f"no connection within {self.timeout:g} seconds", unreachable=True) from error
         self.met(self.sock)
 
 

@@ -233,8 +233,9 @@ class _Job:
             raise AttemptError("the server sends more than it has announced", lasting=True)
         if self.total is not None and part.done < self.total:
             if head.chunked:
+                found = part.done
                 part.restart(None)
-                raise AttemptError(f"the file there has {part.done:,} bytes, not {self.total:,}", lasting=True)
+                raise AttemptError(f"the file there has {found:,} bytes, not {self.total:,}", lasting=True)
             raise AttemptError("the connection ended before the file did")
 
     def _begin(self, head: Head, first: bytes) -> None:

@@ -29,9 +29,9 @@ _GRACE = 1.0  # seconds that a thread gets to hand over what it has, once its co
 class Patience:
     """How long a download waits, in seconds.
 
-    `connect`: for a connection. `stall`: for the head of an answer, and for the next byte of the file; over so long a
-    time at least `slowest` bytes a second must come. `tries`: how often in a row it may fail without getting further.
-    `pause`: before the second try, doubled each time.
+    `connect`: for a connection, half of it for each address of a host. `stall`: for the head of an answer, and for the
+    next byte of the file; over so long a time at least `slowest` bytes a second must come. `tries`: how often in a row
+    it may fail without getting further. `pause`: before the second try, doubled each time.
     """
 
     connect: float = 15.0
@@ -226,7 +226,7 @@ def _read(response: http.client.HTTPResponse, length: int | None, pipe: _Pipe) -
         block, filled, began = memoryview(buffer), 0, time.monotonic()
         ended = False
         try:
-            while filled < BLOCK and left != 0 and not (filled >= enough and time.monotonic() - began > _HELD):
+            while filled < BLOCK and left != 0 and (filled < enough or _follows(pipe.line, began + _HELD)):
                 count = source.readinto1(block[filled:] if left is None else block[filled : filled + left])
                 if count == 0:
                     ended = True
@@ -246,6 +246,19 @@ def _read(response: http.client.HTTPResponse, length: int | None, pipe: _Pipe) -
         enough = 1
     if left == 0:
         pipe.surplus = _more(response, pipe)
+
+
+def _follows(line: socket.socket | None, until: float) -> bool:
+    """Whether more has come by then, so that a block may wait for it; or the end has."""
+    left = until - time.monotonic()
+    if line is None or left <= 0:
+        return False
+    line.settimeout(left)
+    try:
+        line.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return False
+    return True
 
 
 def _more(response: http.client.HTTPResponse, pipe: _Pipe) -> bool:
