@@ -112,6 +112,7 @@ def test_a_value_of_no_use_gives_no_recipe_and_is_named(described, changed, why)
         ({"text": " " * (4 << 20) + "{}"}, "it is no regular file of at most 4 MB"),
         ({"num_classes": 10}, "it is of 10 classes, and the network has 3"),
         ({"label_names": [*NAMES, "n4"]}, "it has 3 classes and 4 labels"),
+        ({"net": replace(NET, input_channels=1)}, "it is of 3 channels, and the network has 1"),
         ({"value": {"architecture": "resnet34", "pretrained_cfg": INNER}}, "it is of resnet34, and the arrays are of"),
     ],
 )
@@ -159,6 +160,15 @@ def test_a_card_of_ours_needs_no_configuration(described, tmp_path, random_model
     card = files.load(tmp_path / "ours.safetensors").card
     assert card.recipe is None
     assert "config" not in card.source
+
+
+def test_whatever_a_configuration_holds_the_card_can_be_written(described, tmp_path):
+    odd = {"license": "\udcff", "tag": "\udcff\x1b_in1k", "crop_mode": "\ud800", "num_classes": 1000}
+    found = described(net=replace(NET, classes=1000), **odd)
+    files.save(found, tmp_path / "ours.safetensors")
+    assert files.load(tmp_path / "ours.safetensors").card.source["config"] == [
+        r"labels (imagenet-1k, by its tag \udcff\x1b_in1k)"
+    ]
 
 
 def test_other_configurations_say_nothing(described):

@@ -9,7 +9,7 @@ from math import floor
 from typing import Any, TypeGuard
 
 from resnets.card import RECIPES, Label, Recipe
-from resnets.errors import ResNetsError, plain, short
+from resnets.errors import ResNetsError, short
 from resnets.labels import lists
 from resnets.weights.dialects.config import Values
 
@@ -52,7 +52,7 @@ def stated_by_timm(value: Values) -> Stated:
         recipe,
         labels,
         labels_from,
-        licence if isinstance(licence, str) and 0 < len(licence) <= 200 else None,
+        licence if _is_name(licence) else None,
         classes if type(classes) is int else len(labels) if labels else None,
         tuple(notes),
     )
@@ -77,7 +77,7 @@ def _tried(read: Any, value: Any, what: str, notes: list[str]) -> Any:
     try:
         return read(value)
     except UnusableError as error:
-        notes.append(f"It gives no {what}: {plain(str(error))}.")
+        notes.append(f"It gives no {what}: {error}.")
     except ResNetsError as error:
         notes.append(f"It gives no {what}. {error.problem}")
     return None
@@ -165,7 +165,7 @@ def _timm_labels(value: Values) -> tuple[tuple[Label, ...], str] | None:
         return _names(names, value.get("label_descriptions")), "label_names"
     tag = value.get("tag")
     if isinstance(tag, str) and tag.endswith("in1k") and value.get("num_classes") == 1000:
-        return lists.read(IMAGENET), f"{IMAGENET}, by its tag {plain(short(tag))}"
+        return lists.read(IMAGENET), f"{IMAGENET}, by its tag {short(tag)}"
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from resnets.card import Card
 from resnets.catalog import ARCHITECTURES
-from resnets.errors import plain, short
+from resnets.errors import plain, short, utf8
 from resnets.fetch import cache, hub
 from resnets.labels import lists
 from resnets.network import same
@@ -79,7 +79,7 @@ def _of_config(card: Card, path: Path) -> Card:
             stated = stated_by_transformers(transformers, config.read(path, config.PREPROCESSOR))
         else:
             return card
-        _refuse_classes(card, stated)
+        _refuse_sizes(card, stated)
     except config.ConfigError as error:
         return _noted(card, f"{config.CONFIG} beside it is not used: {error}.")
     taken = {
@@ -92,7 +92,7 @@ def _of_config(card: Card, path: Path) -> Card:
         card = _noted(card, f"{config.CONFIG} beside it is used in part. {note}")
     if not found:
         return card
-    names = [f"labels ({stated.labels_from})" if name == "labels" else name for name in found]
+    names = [utf8(plain(f"labels ({stated.labels_from})")) if name == "labels" else name for name in found]
     return replace(card, **found, source={**card.source, "config": names})  # type: ignore[arg-type]
 
 
@@ -104,18 +104,22 @@ def _refuse_other(card: Card, name: Any) -> None:
         return
     alike = replace(known, classes=a.classes, input_channels=a.input_channels, batch_norm=a.batch_norm)
     if not same(alike, a):
-        raise config.ConfigError(f"it is of {plain(short(name))}, and the arrays are of another network")
+        raise config.ConfigError(f"it is of {short(name)}, and the arrays are of another network")
 
 
-def _refuse_classes(card: Card, stated: Stated) -> None:
-    """Raises ConfigError where a configuration has another number of classes than its labels, or than the network."""
+def _refuse_sizes(card: Card, stated: Stated) -> None:
+    """Raises ConfigError where a configuration is of other classes or channels than its labels or the network."""
     listed = len(stated.labels) if stated.labels is not None else stated.classes
     if stated.classes != listed:
         raise config.ConfigError(f"it has {stated.classes} classes and {listed} labels")
     if card.architecture is not None and listed not in (None, card.architecture.classes):
         raise config.ConfigError(f"it is of {listed} classes, and the network has {card.architecture.classes}")
+    if stated.recipe is not None and len(stated.recipe.mean) != card.input_channels:
+        raise config.ConfigError(f"it is of 3 channels, and the network has {card.input_channels}")
 
 
 def _noted(card: Card, note: str) -> Card:
     known = card.source.get("notes")
-    return replace(card, source={**card.source, "notes": [*(known if isinstance(known, list) else ()), note]})
+    return replace(
+        card, source={**card.source, "notes": [*(known if isinstance(known, list) else ()), utf8(plain(note))]}
+    )

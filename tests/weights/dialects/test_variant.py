@@ -60,6 +60,19 @@ def test_timm_s_config_beside_a_file_is_asked(plain, architecture, what):
     assert files.load(plain).architecture == NET
 
 
+@pytest.mark.parametrize(("argument", "value"), [("output_stride", 16), ("act_layer", "gelu"), ("global_pool", "max")])
+def test_arguments_that_no_array_shows_are_refused(plain, argument, value):
+    config = plain.with_name("config.json")
+    inner = {"architecture": "resnet18", "pretrained_cfg": {}}
+    config.write_text(json.dumps({**inner, "model_args": {argument: value}}))
+    with pytest.raises(ResNetsError, match=f"is a 'resnet18', which has {argument} {value}"):
+        files.load(plain)
+    usual = {"output_stride": 32, "global_pool": "avg", "act_layer": None, "num_classes": 3, "drop_rate": 0.1}
+    for arguments in (usual, {argument: [1]}, [], "x"):
+        config.write_text(json.dumps({**inner, "model_args": arguments}))
+        assert files.load(plain).architecture == NET
+
+
 def test_any_other_config_is_let_be(plain):
     config = plain.with_name("config.json")
     for text in ("", "[]", "{", "[" * 10**5, '{"architecture": 3}', json.dumps({"architecture": "se" * 999}), "\udc80"):

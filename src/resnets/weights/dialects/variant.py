@@ -20,20 +20,21 @@ _PARTS = {  # what an architecture of timm's is called, what it has
 }
 
 
-# Arguments of timm's networks and settings of transformers' that no array shows, and the values that change nothing:
+# Arguments of timm's networks and settings of transformers' that no array shows, and the values that change nothing;
+# what is of another type is damaged, and says nothing:
 # timm/models/resnet.py; transformers/models/resnet/configuration_resnet.py.
-_ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "output_stride": (32,),
-    "global_pool": ("avg",),
-    "act_layer": ("relu",),
-    "norm_layer": ("batchnorm2d", "batchnorm"),
-    "aa_layer": (),
-    "block_args": ({},),
+_ARGUMENTS: dict[str, tuple[type, tuple[Any, ...]]] = {
+    "output_stride": (int, (32,)),
+    "global_pool": (str, ("avg",)),
+    "act_layer": (str, ("relu",)),
+    "norm_layer": (str, ("batchnorm2d", "batchnorm")),
+    "aa_layer": (str, ("",)),
+    "block_args": (dict, ({},)),
 }
-_SETTINGS: dict[str, tuple[Any, ...]] = {
-    "hidden_act": ("relu",),
-    "downsample_in_first_stage": (False,),
-    "downsample_in_bottleneck": (False,),
+_SETTINGS: dict[str, tuple[type, tuple[Any, ...]]] = {
+    "hidden_act": (str, ("relu",)),
+    "downsample_in_first_stage": (bool, (False,)),
+    "downsample_in_bottleneck": (bool, (False,)),
 }
 _REMEDY = (
     "Export that network to ONNX, which can be used for prediction as it is. If this one is without it, say which"
@@ -82,11 +83,10 @@ def _unbuilt(value: config.Values) -> tuple[str, str]:
     return ("ResNet of transformers", _unusual(theirs, _SETTINGS)) if theirs is not None else ("", "")
 
 
-def _unusual(given: config.Values, usual: dict[str, tuple[Any, ...]]) -> str:
+def _unusual(given: config.Values, usual: dict[str, tuple[type, tuple[Any, ...]]]) -> str:
     """The first of those settings that has another value than the usual ones."""
-    for name, values in usual.items():
+    for name, (kind, values) in usual.items():
         value = given.get(name)
-        value = value.lower() if isinstance(value, str) else value
-        if value is not None and value not in values:
+        if type(value) is kind and (value.lower() if isinstance(value, str) else value) not in values:
             return plain(f"{name} {short(str(value), 40)}")
     return ""
