@@ -95,6 +95,9 @@ def test_stdout_of_fetch_is_paths_alone(mirror, capsys):
     assert said.out.splitlines() == [str(path) for path in paths]
     assert [path.read_bytes() for path in paths] == [BODY, BODY[::-1]]
     assert "2 of 2 to download: 2 of a size that is not stated" in said.err
+    assert run(["fetch", "resnet18.fb", "resnet34.fb"]) == 0
+    assert "all are in the cache" in capsys.readouterr().err
+    cache.remove(PUBLISHED["resnet34.fb"])
     assert run(["fetch", "--quiet", "resnet18.fb"]) == 0
     assert capsys.readouterr() == (f"{paths[0]}\n", "")
     assert [request.path for request in mirror.requests] == [RESNET18, RESNET34]
@@ -110,6 +113,8 @@ def test_one_that_fails_does_not_stop_the_others(mirror, capsys):
     assert said.out.splitlines() == [str(cache.place(PUBLISHED["resnet18.fb"]))]
     assert "Did you mean 'resnet50.tv" in said.err
     assert "error: resnet50.fb could not be downloaded" in said.err
+    assert run(["fetch", "resnet50.fb", "resnet18.fb"]) == 1
+    assert "1 of 2 to download: 1 of a size" in capsys.readouterr().err
     assert run(["fetch", "resnet50.fb", "--json", "-"]) == 2
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["name"], "could not be downloaded" in found["error"]) == ("resnet50.fb", True)
@@ -198,12 +203,12 @@ def test_a_model_is_fetched_by_name_and_quiet_says_nothing(mirror, tiny_model, p
     out = cache.folder() / "copy.onnx"
     assert run(["card", "set", "resnet18.tiny", str(out), "--temperature", "2"]) == 0
     assert run(["convert", "resnet18.tiny", str(out), "--quiet"]) == 0
-    before = cache.place(row).read_bytes()
-    for command in (["classify", photo, "-o"], ["evaluate", str(tiny_model.parent), "--json"]):
-        assert (
-            run([*command, str(cache.place(row)), "-m", "resnet18.tiny", *["--format", "csv"][: len(command) // 4]])
-            == 2
-        )
+    before, place = cache.place(row).read_bytes(), str(cache.place(row))
+    capsys.readouterr()
+    for command in (["classify", photo, "--format", "csv", "-o", place], ["evaluate", "x", "--json", place]):
+        assert run([*command, "-m", "resnet18.tiny"]) == 2
+        assert "would be written over" in capsys.readouterr().err
+    assert run(["show", "resnet18.tiny", "--json", place]) == 2
     assert cache.place(row).read_bytes() == before
 
 
