@@ -1,0 +1,118 @@
+"""What lies in the cache, in what state, and how it goes."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got
+
+from resnets import files
+from resnets.errors import ResNetsError
+from resnets.fetch import cache
+from resnets.fetch.download import state_file
+
+
+def test_the_folder_is_the_users_or_the_one_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNETS_CACHE", "~/models")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.folder() == tmp_path / "models"
+    monkeypatch.setenv("RESNETS_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.folder() == tmp_path / "xdg" / "resnets"
+
+
+def test_a_new_folder_is_the_users_alone(row, folder):
+    got(row)
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_states_of_a_row(row, folder):
+    place = cache.place(row)
+    assert cache.state(row) == cache.State("absent")
+    folder.mkdir(parents=True)
+    cache.part(row).write_bytes(b"123")
+    assert cache.state(row) == cache.State("partial", 3)
+    place.write_bytes(BODY)
+    assert cache.state(row) == cache.State("unchecked", len(BODY))
+    got(row)
+    assert cache.state(row) == cache.State("cached", len(BODY), place)
+    place.write_bytes(BODY + b"1")
+    assert cache.state(row) == cache.State("unchecked", len(BODY) + 1)
+    place.unlink()
+    assert cache.state(row) == cache.State("partial", 3)
+
+
+def test_a_receipt_of_another_file_than_the_rows_counts_for_nothing(row):
+    got(row)
+    assert cache.recorded(row) is not None
+    assert cache.recorded(replace(row, digests=KNOWN)) is not None
+    assert cache.recorded(replace(row, digests=(replace(KNOWN[0], value="0" * 64),))) is None
+    assert cache.recorded(replace(row, file="other.t7")) is None
+
+
+def test_check_reads_every_file_again(row, folder):
+    row = replace(row, digests=KNOWN)
+    path = got(row)
+    assert cache.check(row) == []
+    kept = path.stat()
+    path.write_bytes(OTHER)
+    os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))  # so that the state says cached
+    assert cache.state(row).kind == "cached"
+    (said,) = cache.check(row)
+    assert said.startswith("resnet-18.t7: its sha256 is ")
+    assert SHA in said
+    (folder / "receipt.json").unlink()
+    (said,) = cache.check(row)
+    assert f"the expected one begins with {SHA[:8]} (the file's name)" in said
+    path.unlink()
+    with pytest.raises(ResNetsError, match="is not in the cache"):
+        cache.check(row)
+
+
+def test_a_kept_file_that_is_missing_is_told(row):
+    got(row).unlink()
+    assert cache.check(row) == ["resnet-18.t7 is missing"]
+
+
+def test_entries_are_rows_and_folders_that_no_row_knows(row, folder):
+    assert cache.entries() == []
+    got(row)
+    (folder.parent / "mine" / "deep").mkdir(parents=True)
+    (folder.parent / "mine" / "deep" / "x").write_bytes(b"12345")
+    (folder.parent / "a file").write_bytes(b"")
+    mine, known = cache.entries()
+    assert mine == cache.Entry("mine", folder.parent / "mine", 5)
+    assert (known.name, known.row, known.state) == (row.name, row, cache.state(row))
+    assert known.bytes == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_remove_takes_all_of_a_row_or_its_part_alone(row, folder):
+    got(row)
+    cache.part(row).write_bytes(b"123")
+    state_file(cache.part(row)).write_bytes(b"{}")
+    assert cache.remove(row, partial=True) == 5
+    assert cache.state(row).kind == "cached"
+    assert cache.remove(row) > len(BODY)
+    assert not folder.exists()
+    assert cache.remove(row) == 0
+
+
+def test_remove_of_a_part_alone_leaves_no_empty_folder(row, folder):
+    folder.mkdir(parents=True)
+    cache.part(row).write_bytes(b"123")
+    assert cache.remove(row, partial=True) == 3
+    assert not folder.exists()
+
+
+def test_what_another_process_downloads_is_not_removed(row, folder):
+    folder.mkdir(parents=True)
+    with files.alone(folder / cache.LOCK, "x"), pytest.raises(ResNetsError, match="Another process is at work"):
+        cache.remove(row)
+
+
+def test_the_row_of_a_path(row, folder):
+    assert cache.row_of(folder / "resnet-18.t7") == row
+    assert cache.row_of(folder / "deep" / "model") == row
+    assert cache.row_of(folder) is None
+    assert cache.row_of(Path("resnet-18.t7")) is None
