@@ -38,3 +38,16 @@ def test_a_graph_of_one_batch_size_takes_any(batch):
     x = np.random.default_rng(0).standard_normal((6, 3, 4, 4)).astype(np.float32)
     found = session.run(x, ("y",))["y"]
     assert np.allclose(found[..., 0, 0], x.mean((2, 3)), atol=1e-6)
+
+
+def test_a_graph_with_one_answer_is_given_one_image_at_a_time():
+    """As Caffe2's exports are: the input takes any number of images, and a Reshape those of one."""
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info
+    nodes = [onnx.helper.make_node("GlobalAveragePool", ["x"], ["p"]), onnx.helper.make_node("Reshape", "ps", "y")]
+    shape = onnx.numpy_helper.from_array(np.array([1, 3]), "s")
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", 1, ["N", 3, 4, 4])], [value("y", 1, [1, 3])], [shape])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=7)
+    x = np.random.default_rng(0).standard_normal((5, 3, 4, 4)).astype(np.float32)
+    found = open_session(model.SerializeToString(), 1).run(x, ("y",))["y"]
+    assert np.allclose(found, x.mean((2, 3)), atol=1e-6)
