@@ -52,7 +52,9 @@ def described(tmp_path, random_model):
 
 
 def test_timm_s_configuration_is_the_card(described):
-    card = described(label_names=NAMES, label_descriptions={"n1": "one"}).card
+    found = described(label_names=NAMES, label_descriptions={"n1": "one"})
+    assert found.notes[-1] == "config.json beside it gives recipe, labels (label_names), licence."
+    card = found.card
     assert card.recipe == RECIPE
     assert [(label.id, label.name) for label in card.labels] == [("n1", "one"), ("n2", "n2"), ("n3", "n3")]
     assert card.licence == "cc-by-nc-4.0"

@@ -47,8 +47,9 @@ def read(source: Source, given: Architecture | None = None) -> Model:
 
 def _notes(found: Model, card: Card) -> tuple[str, ...]:
     """What there is to tell of a file, with what there was when its card was completed; each once."""
-    told = card.source.get("notes")
-    return tuple(dict.fromkeys((*found.notes, *map(str, told if isinstance(told, list) else ()))))
+    told, taken = ([*map(str, v)] if isinstance(v := card.source.get(n), list) else [] for n in ("notes", "config"))
+    said = [f"config.json beside it gives {', '.join(taken)}."] if taken else []
+    return tuple(dict.fromkeys((*found.notes, *said, *told)))
 
 
 def _completed(card: Card, source: Source) -> Card:
