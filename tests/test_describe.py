@@ -16,6 +16,11 @@ from resnets.published.table import PUBLISHED
 from resnets.weights import files
 
 
+@pytest.fixture(autouse=True)
+def no_cache_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "none"))
+
+
 def test_a_file_is_described_with_its_digests(tiny_model):
     facts = describe(str(tiny_model), with_layers=True)
     data = tiny_model.read_bytes()

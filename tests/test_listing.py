@@ -32,6 +32,11 @@ ROW = Published(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_cache_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "none"))
+
+
 @pytest.fixture
 def row(monkeypatch, tmp_path):
     """A row of the table that is in no cache."""

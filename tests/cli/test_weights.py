@@ -22,6 +22,11 @@ RESNET18, RESNET34 = "/resnet18.fb/resnet-18.t7", "/resnet34.fb/resnet-34.t7"
 BODY = bytes(range(256)) * 20_000
 
 
+@pytest.fixture(autouse=True)
+def no_cache_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "none"))
+
+
 @pytest.fixture
 def mirror(server, monkeypatch, tmp_path):
     """A mirror with two files, and an empty cache."""
