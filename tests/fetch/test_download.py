@@ -101,6 +101,17 @@ def test_a_trickle_does_not_hold_us(server, part, how, message):
     assert time.monotonic() - began < 4
 
 
+def test_a_trickle_that_brings_a_few_bytes_each_time_is_no_progress(server, part):
+    server.put("/model", BODY)
+    begun(server, part)
+    server.put("/model", BODY, drip=0.02)
+    with pytest.raises(DownloadError, match=r"fewer than 1,000 bytes a second came for 0\.4 seconds; 3 attempts"):
+        download(server.url("/model"), part, patience=SHORT)
+    there = part.stat().st_size
+    assert 100_000 < there < 100_200
+    assert part.read_bytes() == BODY[:there]
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize(
     ("how", "message"),
@@ -149,11 +160,11 @@ def test_a_file_that_changes_between_two_parts_is_never_joined(server, part, che
     assert not found.resumed
 
 
-@pytest.mark.parametrize("headers", [{"Content-Range": "bytes 0-9/300002"}, {"Content-Range": None}])
-def test_other_bytes_than_those_asked_for_are_not_joined(server, part, headers):
+@pytest.mark.parametrize("span", ["bytes 0-200001/300002", "bytes 100000-9/300002", "bytes 100000-100009/300002", None])
+def test_other_bytes_than_those_asked_for_are_not_joined(server, part, span):
     server.put("/model", BODY)
     begun(server, part)
-    server.once("/model", headers=headers)
+    server.once("/model", headers={"Content-Range": span})
     assert download(server.url("/model"), part, patience=SHORT).digests["sha256"] == SHA
     assert [request.range for request in server.requests] == ["bytes=100000-", None]
 
@@ -335,7 +346,7 @@ def test_a_short_text(server):
     server.put("/long.txt", bytes(5000))
     with pytest.raises(DownloadError, match="longer than the 4,096 bytes"):
         text(server.url("/long.txt"), patience=SHORT)
-    server.put("/page.txt", b"<html>Sign in", headers={"Content-Type": "text/html"})
+    server.put("/page.txt", b"<html>Sign in" * 500, headers={"Content-Type": "text/html"})
     with pytest.raises(DownloadError, match="a web page"):
         text(server.url("/page.txt"), patience=SHORT)
     with pytest.raises(DownloadError, match="status 404"):

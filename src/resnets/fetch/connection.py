@@ -26,8 +26,8 @@ _PUNCTUATION = string.punctuation.replace("#", "")
 class AttemptError(Exception):
     """Why one attempt failed, as a clause.
 
-    `lasting`: another attempt would end alike. `unreachable`: there was no server to ask. `wait`: seconds that the
-    server asks to wait.
+    `lasting`: another attempt would end alike. `unreachable`: so would it, unless the server has been reached before.
+    `wait`: seconds that the server asks to wait.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ def fault_of(error: Exception, url: str) -> AttemptError:
     if isinstance(error, ConnectionRefusedError):
         return AttemptError("the server, or a proxy, refuses connections", unreachable=True)
     if isinstance(error, ssl.SSLError):
-        return AttemptError(f"the secure connection failed ({error.reason or 'cut off'})")
+        return AttemptError(f"the secure connection failed ({error.reason or 'cut off'})", unreachable=True)
     if isinstance(error, http.client.HTTPException | UnicodeError | ValueError | URLError):
         text = plain(short(str(error) or type(error).__name__, 100))
         return AttemptError(f"what answers is no web server, or the address is malformed ({text})", lasting=True)

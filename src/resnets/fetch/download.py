@@ -84,8 +84,10 @@ def text(url: str, most: int = 4096, patience: Patience = Patience()) -> str:  #
                 found += block
                 transfer.done_with(block)
                 if len(found) > most:
-                    raise AttemptError(f"it is longer than the {most:,} bytes of such a text", lasting=True)
+                    break
         _recognise(bytes(found[:ENOUGH]), url, head)
+        if len(found) > most:
+            raise AttemptError(f"it is longer than the {most:,} bytes of such a text", lasting=True)
         return found.decode("utf-8", "replace")
 
     return _tried(attempt, patience)
@@ -232,7 +234,7 @@ class _Job:
             part.restart(None)
             raise AttemptError("the server sends more than it has announced", lasting=True)
         if self.total is not None and part.done < self.total:
-            if head.chunked:
+            if head.chunked and head.status == 200:
                 found = part.done
                 part.restart(None)
                 raise AttemptError(f"the file there has {found:,} bytes, not {self.total:,}", lasting=True)

@@ -218,7 +218,7 @@ def _read(response: http.client.HTTPResponse, length: int | None, pipe: _Pipe) -
     # The answer's own readinto1 makes a copy; the file below it knows nothing of chunks.
     source = response if length is None else response.fp
     left = length
-    enough = ENOUGH  # the first block is judged by what it begins with
+    enough = ENOUGH if response.status == 200 else 1  # the first bytes of a file are judged before they are written
     while left != 0:
         buffer = pipe.free.get()
         if buffer is None:
