@@ -21,6 +21,8 @@ def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
         ("resnet20-cifar1O", "Did you mean 'resnet20-cifar10'"),
         ("zebra", "no model called 'zebra'"),
         ("missing.onnx", "There is no file missing.onnx"),
+        ("resnet-18.t7", "There is no file resnet-18.t7.*resnet18.fb, which is a published file of that name"),
+        ("resnet50.tv9", "Did you mean 'resnet50.tv"),
         ("runs/first", "There is no file runs/first"),
     ):
         with pytest.raises(ResNetsError, match=reason):
