@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "engines": "errors",
     "predictions": "card engines errors",
     "proof": "card engines errors images inputs parallel predictions progress weights weights.model weights.source",
-    "samples": "engines errors weights weights.source",
+    "samples": "engines errors weights weights.model weights.source",
     "convert": "card catalog errors files proof weights weights.fold weights.model weights.source",
     "classify": "card engines errors images labels parallel predictions weights weights.source",
     "data": "errors images inputs parallel progress",
