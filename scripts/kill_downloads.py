@@ -46,7 +46,9 @@ row = replace(PUBLISHED[name], size=size, digests=(Digest("sha256", sha256, "the
 """
 FETCH = f"{PROGRAM}print(fetch(row, quiet=True))\n"
 # One fork after the other is killed before its first, second, ... deed in the cache; another then fetches to the end.
-STEPS = f"""{PROGRAM}
+STEPS = (
+    PROGRAM
+    + """
 import shutil, signal
 def run(step):
     pid = os.fork()
@@ -75,6 +77,7 @@ while True:
     print("resumed" if run(0) == 0 else "failed", flush=True)
     sys.stdin.readline()
 """
+)
 
 
 @dataclass
@@ -175,20 +178,26 @@ def cases(size: int) -> list[Case]:
 
 
 def killed_at_random(host: Host, all_cases: list[Case], kills: int, draw: random.Random) -> dict[str, float]:
-    """Start and kill processes; a file that has come is cleared, and the next one begun."""
-    counts = {"killed": 0, "resumed": 0, "finished": 0, "least": 0.0, "most": 0.0}
+    """Start and kill processes; a file that has come is cleared, and the next one begun.
+
+    Every fourth is killed at any time from its start on, the others once they have asked for the file.
+    """
+    counts = {"killed": 0, "parts": 0, "resumed": 0, "finished": 0, "least": 0.0, "most": 0.0}
     case, took, turn = all_cases[0], _unhindered(all_cases[0]), 0
     cache.remove(case.row)
     came: list[float] = []
-    while counts["killed"] < kills:
+    while counts["killed"] < kills or not counts["resumed"]:
         before = case.arrived()
         host.asked.clear()
         process = subprocess.Popen(case.command(FETCH), stdout=subprocess.DEVNULL)
+        while (before or counts["killed"] % 4) and not host.asked and process.poll() is None:
+            time.sleep(0.005)
         try:
-            process.wait(draw.uniform(0, took * 1.1))
+            process.wait(draw.uniform(0, took if host.asked else took * 1.1))
         except subprocess.TimeoutExpired:
             process.kill()
         ended = process.wait()
+        counts["parts"] += before > 0
         if host.asked and before:
             start = before - (before == len(case.body))  # of a whole part the last byte is asked for again
             assert host.asked[0] == start, f"{before} bytes were there, and byte {host.asked[0]} was asked for"
@@ -200,6 +209,7 @@ def killed_at_random(host: Host, all_cases: list[Case], kills: int, draw: random
             cache.remove(case.row)
             turn += 1
             case = all_cases[turn % len(all_cases)]
+    assert counts["resumed"] == counts["parts"]
     subprocess.run(case.command(FETCH), stdout=subprocess.DEVNULL, check=True)
     assert case.whole()
     partly = sorted(share for share in came if share) or [0.0]
@@ -251,8 +261,9 @@ def main() -> int:
             return 0
         found = killed_at_random(host, all_cases, asked.kills, random.Random(asked.seed))
     print(
-        f"{found['killed']} killed, {found['finished']} came to their end, {found['resumed']} went on where the part"
-        f" ended ({found['least']:.0%} to {found['most']:.0%} of the file); the file was always whole or not there"
+        f"{found['killed']} killed, {found['finished']} came to their end; {found['parts']} found a part of the file"
+        f" ({found['least']:.0%} to {found['most']:.0%}) and went on where it ended; the file was always whole or not"
+        " there"
     )
     return 0
 

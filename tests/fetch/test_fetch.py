@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got, refused
@@ -145,6 +148,7 @@ def test_too_small_a_disk_is_told_before_the_download(row, folder, monkeypatch):
 CHILD = """
 import os, sys
 from dataclasses import replace
+from pathlib import Path
 from resnets.published.row import Digest
 from resnets.published.table import PUBLISHED
 from resnets.fetch.fetch import fetch
@@ -159,7 +163,7 @@ except ResNetsError as error:
 """
 
 
-def child(row: Published, more: str = "") -> subprocess.Popen:
+def child(row: Published, more: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHILD.replace("{}", more), row.urls[0], SHA]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -197,3 +201,49 @@ def test_who_waits_can_be_interrupted(row, server):
         assert process.wait(timeout=5) != 0
     server.close()
     thread.join(10)
+
+
+READ_ONLY = """
+import os, sys
+from resnets.fetch.fetch import fetch
+from resnets.fetch import cache, connection, contents
+from resnets.published.table import PUBLISHED
+from resnets.errors import ResNetsError
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setuid(65534)  # root may write everywhere
+row = PUBLISHED["resnet18.fb"]
+try:
+    print(fetch(row))
+except ResNetsError as error:
+    print(error)
+"""
+
+
+def test_a_cache_that_can_only_be_read(row, folder):
+    """Whole files are used, with a receipt at once and without one after they have been checked; nothing is written."""
+    with tempfile.TemporaryDirectory() as readable:  # tmp_path is for its owner alone
+        there = Path(readable, "resnet18.fb")
+
+        def said() -> str:
+            for path in (there, Path(readable)):
+                path.chmod(0o555)
+            environment = {**os.environ, "RESNETS_CACHE": readable, "RESNETS_OFFLINE": "1"}
+            done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, env=environment)
+            assert done.returncode == 0, done.stderr
+            return done.stdout + done.stderr
+
+        there.mkdir()
+        assert "RESNETS_OFFLINE forbids" in said()
+        there.chmod(0o755)
+        (there / "resnet-18.t7").write_bytes(BODY)
+        assert said().startswith(f"{there / 'resnet-18.t7'}\nresnet18.fb: ")
+        assert os.listdir(there) == ["resnet-18.t7"]
+        shutil.copy2(got(row), there)
+        there.chmod(0o755)
+        shutil.copy2(folder / "receipt.json", there)
+        assert said() == f"{there / 'resnet-18.t7'}\n"
+        os.utime(there / "resnet-18.t7", (1, 1))
+        assert said().startswith(f"{there / 'resnet-18.t7'}\nresnet18.fb: ")
+        for path in (there, Path(readable)):
+            path.chmod(0o755)
