@@ -44,3 +44,9 @@ def row(server: Server, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Publis
     row = replace(PUBLISHED["resnet18.fb"], urls=(server.url("/resnet-18.t7"),), size=None, digests=())
     monkeypatch.setitem(PUBLISHED, row.name, row)
     return row
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """Where the part of a file is to lie."""
+    return tmp_path / ".model.part"

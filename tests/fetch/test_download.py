@@ -1,36 +1,11 @@
-"""Downloads end whole or not at all, go on where they stood, and say what a server has done to them."""
+"""What a server may give in place of a file is named; a file that has changed is never joined."""
 
 import hashlib
-import json
-import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+from tests.fetch.downloading import BODY, OTHER, SHA, SHORT, begun
 
-from resnets.fetch.download import DownloadError, Patience, download, state_file, text
-
-BODY = b"\x80\x02" + random.Random(0).randbytes(300_000)
-OTHER = b"\x80\x03" + random.Random(1).randbytes(300_000)
-SHA = hashlib.sha256(BODY).hexdigest()
-SHORT = Patience(connect=0.5, stall=0.4, slowest=1000, tries=3, pause=0.01)
-
-
-@pytest.fixture
-def part(tmp_path: Path) -> Path:
-    return tmp_path / ".model.part"
-
-
-def begun(server, part: Path, path: str = "/model", **how) -> None:
-    """Leaves the first 100,000 bytes of the file behind, as a process that was killed would."""
-    server.once(path, after=100_000, **how)
-    with pytest.raises(DownloadError):
-        download(server.url(path), part, patience=Patience(tries=1))
-    assert part.read_bytes() == BODY[:100_000]
-    server.requests.clear()
+from resnets.fetch.download import DownloadError, download, text
 
 
 def test_a_file_comes_whole_with_its_digests(server, part):
@@ -51,65 +26,6 @@ def test_a_file_comes_whole_with_its_digests(server, part):
     assert server.requests[0].headers["accept-encoding"] == "identity"
     assert server.requests[0].headers["user-agent"].startswith("resnets")
     assert "range" not in server.requests[0].headers
-
-
-@pytest.mark.parametrize("then", ["close", "reset", "stall"])
-def test_a_broken_connection_is_taken_up_where_it_broke(server, part, then):
-    server.put("/model", BODY)
-    for _ in range(4):  # more often than it would be tried without getting further
-        server.once("/model", after=50_000, then=then)
-    found = download(server.url("/model"), part, patience=SHORT)
-    assert part.read_bytes() == BODY
-    assert found.digests["sha256"] == SHA
-    assert found.resumed
-    assert [request.range for request in server.requests] == [
-        None, "bytes=50000-", "bytes=100000-", "bytes=150000-", "bytes=200000-",
-    ]  # fmt: skip
-    assert len({request.headers["if-range"] for request in server.requests[1:]}) == 1
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ({"then": "close"}, "ended before the file did; 3 attempts"),
-        ({"then": "reset"}, "the connection was reset; 3 attempts"),
-        ({"then": "stall"}, r"not a byte came for 0\.4 seconds; 3 attempts"),
-    ],
-)
-def test_a_server_that_never_gets_further_is_given_up(server, part, how, message):
-    server.put("/model", BODY, after=0, **how)
-    began = time.monotonic()
-    with pytest.raises(DownloadError, match=message):
-        download(server.url("/model"), part, patience=SHORT)
-    assert len(server.requests) == 3
-    assert time.monotonic() - began < 4
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ({"drip": 0.02}, r"fewer than 1,000 bytes a second came for 0\.4 seconds; 3 attempts"),
-        ({"pace": 0.02}, r"no answer within 0\.4 seconds; 3 attempts"),
-        ({"wait": 9.0}, r"no answer within 0\.4 seconds; 3 attempts"),
-    ],
-)
-def test_a_trickle_does_not_hold_us(server, part, how, message):
-    server.put("/model", BODY, **how)
-    began = time.monotonic()
-    with pytest.raises(DownloadError, match=message):
-        download(server.url("/model"), part, patience=SHORT)
-    assert time.monotonic() - began < 4
-
-
-def test_a_trickle_that_brings_a_few_bytes_each_time_is_no_progress(server, part):
-    server.put("/model", BODY)
-    begun(server, part)
-    server.put("/model", BODY, drip=0.02)
-    with pytest.raises(DownloadError, match=r"fewer than 1,000 bytes a second came for 0\.4 seconds; 3 attempts"):
-        download(server.url("/model"), part, patience=SHORT)
-    there = part.stat().st_size
-    assert 100_000 < there < 100_200
-    assert part.read_bytes() == BODY[:there]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -220,122 +136,6 @@ def test_a_part_goes_on_from_another_mirror_only_where_a_digest_will_tell(server
     assert [(r.range, "if-range" in r.headers) for r in server.requests] == [("bytes=100000-", False)]
     part.write_bytes(BODY[:100_000])
     assert not download(server.url("/mirror"), part, patience=SHORT).resumed
-
-
-def test_a_part_that_is_whole_costs_one_byte(server, part):
-    server.put("/model", BODY)
-    download(server.url("/model"), part)
-    assert download(server.url("/model"), part, patience=SHORT).digests["sha256"] == SHA
-    assert (server.requests[1].range, server.requests[1].sent) == (f"bytes={len(BODY) - 1}-", 1)
-    server.put("/model", BODY, chunked=True)  # whole, though nobody had said how long it is
-    state = json.loads(state_file(part).read_text("utf-8"))
-    state_file(part).write_text(json.dumps(state | {"total": None}), "utf-8")
-    assert download(server.url("/model"), part, patience=SHORT).digests["sha256"] == SHA
-    assert server.requests[2].range == f"bytes={len(BODY)}-"
-
-
-@pytest.mark.parametrize("state", ["", "{}", "[1]", '{"url": 1, "validator": null, "total": 1}', "VALIDATOR", None])
-def test_a_part_of_which_nothing_sound_is_known_is_begun_again(server, part, state):
-    server.put("/model", OTHER)
-    part.write_bytes(BODY[:1000])
-    if state == "VALIDATOR":
-        state = json.dumps({"url": server.url("/model"), "validator": '"a"\r\nX: y', "total": len(BODY)})
-    if state is not None:
-        state_file(part).write_text(state, "utf-8")
-    download(server.url("/model"), part, checkable=True, patience=SHORT)
-    assert part.read_bytes() == OTHER
-    assert server.requests[0].range is None
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again(server, part, status):
-    server.put("/model", BODY)
-    server.once("/model", status=status, headers={"Retry-After": "0.2"})
-    server.once("/model", status=status, headers={"Retry-After": "99999"})  # as long as patience lasts
-    began = time.monotonic()
-    download(server.url("/model"), part, patience=SHORT)
-    assert 0.4 <= time.monotonic() - began < 2
-    assert len(server.requests) == 3
-
-
-CHILD = """
-import sys, resource
-from pathlib import Path
-from resnets.fetch.download import download
-def told(done, total):
-    print(done, flush=True)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = download(sys.argv[1], Path(sys.argv[2]), told=told)
-print(found.digests["sha256"], found.resumed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_killed_is_continued_by_the_next(server, part, end):
-    body = BODY * 20
-    server.put("/model", body)
-    server.once("/model", after=4_000_000, then="stall")
-    command = [sys.executable, "-c", CHILD, server.url("/model"), str(part)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        assert child.stdout is not None
-        while int(child.stdout.readline()) < 1_000_000:
-            pass
-        child.send_signal(end)
-    assert child.returncode != 0
-    there = part.stat().st_size
-    assert 1_000_000 <= there <= 4_000_000
-    assert part.read_bytes() == body[:there]
-    found = download(server.url("/model"), part, patience=SHORT)
-    assert (found.digests["sha256"], found.resumed) == (hashlib.sha256(body).hexdigest(), True)
-    assert server.requests[1].range == f"bytes={there}-"
-
-
-def test_ctrl_c_leaves_a_part_that_goes_on(server, part):
-    server.put("/model", BODY)
-    server.once("/model", after=200_000, then="stall")
-
-    def told(done: int, total: int | None) -> None:
-        if done:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        download(server.url("/model"), part, told=told)
-    assert part.read_bytes() == BODY[:200_000]
-    assert download(server.url("/model"), part, patience=SHORT).resumed
-    assert part.read_bytes() == BODY
-
-
-def test_memory_does_not_grow_with_the_file(server, part):
-    server.put("/model", b"\x80" + bytes(99_999_999))
-    command = [sys.executable, "-c", CHILD, server.url("/model"), str(part)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1].split()
-    assert found[0] == hashlib.sha256(part.read_bytes()).hexdigest()
-    assert int(found[2]) < 20_000  # KB above what Python and the libraries take
-
-
-FULL = """
-import errno, resource, sys
-from pathlib import Path
-from resnets.fetch.download import download
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-try:
-    download(sys.argv[1], Path(sys.argv[2]))
-except OSError as error:
-    print(errno.errorcode[error.errno])
-"""
-
-
-def test_an_error_of_the_disk_stays_one_and_loses_nothing(server, part, tmp_path):
-    server.put("/model", BODY)
-    run = subprocess.run([sys.executable, "-c", FULL, server.url("/model"), str(part)], capture_output=True, text=True)
-    assert run.stdout == "EFBIG\n", run.stderr
-    assert part.read_bytes() == BODY[:200_000]
-    assert download(server.url("/model"), part, patience=SHORT).resumed
-    assert part.read_bytes() == BODY
-    with pytest.raises(FileNotFoundError):
-        download(server.url("/model"), tmp_path / "missing" / "part")
-    with pytest.raises(IsADirectoryError):
-        download(server.url("/model"), tmp_path)
 
 
 def test_a_short_text(server):

@@ -1,0 +1,78 @@
+"""Connections that break, stall or trickle: taken up where they stood, and given up when they get no further."""
+
+import time
+
+import pytest
+from tests.fetch.downloading import BODY, SHA, SHORT, begun
+
+from resnets.fetch.download import DownloadError, download
+
+
+@pytest.mark.parametrize("then", ["close", "reset", "stall"])
+def test_a_broken_connection_is_taken_up_where_it_broke(server, part, then):
+    server.put("/model", BODY)
+    for _ in range(4):  # more often than it would be tried without getting further
+        server.once("/model", after=50_000, then=then)
+    found = download(server.url("/model"), part, patience=SHORT)
+    assert part.read_bytes() == BODY
+    assert found.digests["sha256"] == SHA
+    assert found.resumed
+    assert [request.range for request in server.requests] == [
+        None, "bytes=50000-", "bytes=100000-", "bytes=150000-", "bytes=200000-",
+    ]  # fmt: skip
+    assert len({request.headers["if-range"] for request in server.requests[1:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"then": "close"}, "ended before the file did; 3 attempts"),
+        ({"then": "reset"}, "the connection was reset; 3 attempts"),
+        ({"then": "stall"}, r"not a byte came for 0\.4 seconds; 3 attempts"),
+    ],
+)
+def test_a_server_that_never_gets_further_is_given_up(server, part, how, message):
+    server.put("/model", BODY, after=0, **how)
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match=message):
+        download(server.url("/model"), part, patience=SHORT)
+    assert len(server.requests) == 3
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"drip": 0.02}, r"fewer than 1,000 bytes a second came for 0\.4 seconds; 3 attempts"),
+        ({"pace": 0.02}, r"no answer within 0\.4 seconds; 3 attempts"),
+        ({"wait": 9.0}, r"no answer within 0\.4 seconds; 3 attempts"),
+    ],
+)
+def test_a_trickle_does_not_hold_us(server, part, how, message):
+    server.put("/model", BODY, **how)
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match=message):
+        download(server.url("/model"), part, patience=SHORT)
+    assert time.monotonic() - began < 4
+
+
+def test_a_trickle_that_brings_a_few_bytes_each_time_is_no_progress(server, part):
+    server.put("/model", BODY)
+    begun(server, part)
+    server.put("/model", BODY, drip=0.02)
+    with pytest.raises(DownloadError, match=r"fewer than 1,000 bytes a second came for 0\.4 seconds; 3 attempts"):
+        download(server.url("/model"), part, patience=SHORT)
+    there = part.stat().st_size
+    assert 100_000 < there < 100_200
+    assert part.read_bytes() == BODY[:there]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(server, part, status):
+    server.put("/model", BODY)
+    server.once("/model", status=status, headers={"Retry-After": "0.2"})
+    server.once("/model", status=status, headers={"Retry-After": "99999"})  # as long as patience lasts
+    began = time.monotonic()
+    download(server.url("/model"), part, patience=SHORT)
+    assert 0.4 <= time.monotonic() - began < 2
+    assert len(server.requests) == 3
