@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from resnets.engines.table import Session, opener
 from resnets.errors import ResNetsError, plain, short
 from resnets.weights import files, onnx
-from resnets.weights.model import MAX_RANK
 from resnets.weights.protobuf import tensors, wire
 from resnets.weights.protobuf.outputs import answer, is_softmax
 from resnets.weights.protobuf.scan import FLOAT, scan, tensor
@@ -24,6 +23,7 @@ ABSOLUTE = RELATIVE = 1e-3  # what the zoo's own workflow allows
 MOST = 64 << 20  # bytes of a sample: an image of 224 pixels has 0.6 MB
 MAX_IMAGES = 64  # of one input
 MAX_SETS = 100
+MAX_PARTS = 16  # inputs of a set, of which one is what a network here takes
 MAX_DEPTH = 4  # folders below the model's
 _SET = re.compile(r"test_data_set_(\d{1,6})")
 _PART = re.compile(r"(input|output)_(\d{1,6})\.pb")
@@ -160,7 +160,7 @@ def _parts(folder: Path, what: str) -> list[tuple[Path, Named]]:
     """The tensors in the files of that name, by number."""
     there = [(match, folder / name) for name in os.listdir(folder) if (match := _PART.fullmatch(name))]
     mine = sorted((int(match[2]), path) for match, path in there if match[1] == what)
-    return [(path, _tensor(path)) for _, path in mine[:MAX_RANK]]
+    return [(path, _tensor(path)) for _, path in mine[:MAX_PARTS]]
 
 
 def _tensor(path: Path) -> Named:
