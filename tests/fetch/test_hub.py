@@ -234,6 +234,10 @@ def test_several_models_and_none_are_listed():
         hub.chosen(["x.h5", "\x1b[31m"], hub.Wanted("o/n", "v1"))
     with pytest.raises(ResNetsError, match=r"hf:o/n has no file 'resnet\.onnx'. It has a\.onnx, c/d\.pth\."):
         hub.chosen(["a.onnx", "c/d.pth", "x.h5"], hub.Wanted("o/n", file="resnet.onnx"))
+    many = [*(f"{n}.txt" for n in range(hub.MOST_FILES)), "model.onnx"]
+    with pytest.raises(ResNetsError, match=r"100,001 files, too many.* Write hf:o/n:FILE"):
+        hub.chosen(many, hub.Wanted("o/n"))
+    assert hub.chosen(many, hub.Wanted("o/n", file="model.onnx")) == "model.onnx"
 
 
 def test_names_are_taken_apart():

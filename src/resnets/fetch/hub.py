@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,7 +26,7 @@ CHOICES = (
     "*.pt", "*.th", "*.t7", "*.params",
 )  # fmt: skip
 DESCRIPTIONS = ("config.json", "preprocessor_config.json")  # timm's and transformers'; read by weights/configured.py
-MOST_FILES = 100_000  # of a repository
+MOST_FILES = 100_000  # of a repository, among which a model is looked for
 _FORM = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME:FILE"
 _NAME = re.compile(r"hf:(?P<repository>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[^:]{1,250}))?(:(?P<file>.{1,500}))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -127,6 +126,8 @@ def chosen(files: Sequence[str], wanted: Wanted) -> str:
         raise ResNetsError(
             f"{wanted} has no file {wanted.file!r}.", did_you_mean(wanted.file, models, f"It has {_listed(models)}.")
         )
+    if len(files) > MOST_FILES:
+        raise ResNetsError(f"{wanted} has {len(files):,} files, too many to look for a model.", f"Write {wanted}:FILE")
     for pattern in CHOICES:
         # A star stands for no folder: weights of optimisers and of other precisions lie in folders.
         found = [file for file in files if fnmatchcase(file, pattern) and file.count("/") == pattern.count("/")]
@@ -148,7 +149,7 @@ def _listed(files: Sequence[str]) -> str:
 
 def _download(hub: Any, wanted: Wanted, info: Any, quiet: bool, beside: Beside | None) -> Path:
     """The model and what belongs to it, all of one commit."""
-    files = {str(one.rfilename) for one in islice(info.siblings or (), MOST_FILES)}
+    files = {str(one.rfilename) for one in info.siblings or ()}
     model = chosen(sorted(files), wanted)
     folder = PurePosixPath(model).parent
     described = {name: None for place in (PurePosixPath(), folder) for name in (str(place / d) for d in DESCRIPTIONS)}
@@ -238,7 +239,7 @@ def _from_cache(hub: Any, held: Path | None, wanted: Wanted) -> Path:
 
 def _files(folder: Path) -> list[str]:
     found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
-    return sorted(path.relative_to(folder).as_posix() for path in islice(found, MOST_FILES) if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
 
 
 @contextmanager
