@@ -1,12 +1,13 @@
 """A Model goes in, a .pth comes out as torch.save wrote torchvision's: with the counters of batch norms, or without.
 
 The state dict of a module carries `_metadata`. Before PyTorch 1.6 (`legacy`) a file is four pickles in a row and then
-the storages; since then it is a zip archive. Of the wide networks' first weights the numbers are of half precision:
-their files have half the bytes.
+the storages; since then it is a zip archive. Of the wide networks' first weights all but the batch norms' numbers are
+of half precision: so the sizes that torchvision prints say.
 """
 
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,8 @@ def write(model: Model, path: Path, *, counters: bool, legacy: bool = False, hal
     arrays = renamed(model, "torchvision")
     arrays = {name: array for name, array in arrays.items() if counters or array.ndim}
     if half:
-        arrays = {
-            name: array.astype(np.float16) if array.dtype == np.float32 else array for name, array in arrays.items()
-        }
+        names = halved(arrays)
+        arrays = {name: array.astype(np.float16) if name in names else array for name, array in arrays.items()}
     whole = _state(arrays, legacy)
     if not legacy:
         root = path.stem
@@ -44,6 +44,11 @@ def write(model: Model, path: Path, *, counters: bool, legacy: bool = False, hal
         for array in arrays.values():
             file.write(struct.pack("<q", array.size))
             file.write(np.ascontiguousarray(array).reshape(-1).data)
+
+
+def halved(arrays: Mapping[str, np.ndarray]) -> set[str]:
+    """The arrays that belong to no batch norm."""
+    return {name for name in arrays if f"{name.rpartition('.')[0]}.running_var" not in arrays}
 
 
 def _state(arrays: dict[str, np.ndarray], legacy: bool) -> bytes:

@@ -100,7 +100,8 @@ class Maker:
             file.write_bytes(safetensors.write(model, Options(names="timm")))
         elif kind.startswith("torchvision"):
             if kind.endswith("half"):
-                half = {n: x.astype(np.float16).astype(np.float32) for n, x in model.weights.items()}
+                halved = pytorch.halved(model.weights)
+                half = {n: np.float32(np.float16(x)) if n in halved else x for n, x in model.weights.items()}
                 logits = _logits(lambda: files.built(replace(model, weights=half)).model, "logits")
             old = "legacy" in kind
             pytorch.write(model, file, counters=old or kind[-1] == "2", legacy=old, half=kind.endswith("half"))
