@@ -173,7 +173,7 @@ def test_a_disk_that_fills_up_is_named_and_what_came_is_kept(row, server, folder
     process = child(row, limit)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert f"{folder} cannot be written (File too large)" in said
+    assert f"{folder} cannot be read or written (File too large)" in said
     assert cache.state(row) == cache.State("partial", 100_000)
     assert got(row).read_bytes() == BODY
     assert server.requests[-1].range == "bytes=100000-"

@@ -7,6 +7,7 @@ import random
 import resource
 import stat
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -188,6 +189,27 @@ def test_a_header_that_fills_the_memory_is_refused(tmp_path, into, kind):
     with pytest.raises(UnpackError, match="a header that is too long"):
         unpack.unpack(path, into, ".onnx")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10  # KiB
+
+
+def test_headers_that_take_hours_to_search_are_refused(tmp_path, into):
+    """tarfile looks for numbers in extended headers by expressions that go back at every digit."""
+    payload = b"9" * 8192
+    info = tarfile.TarInfo("h")
+    info.type, info.size = tarfile.XHDTYPE, len(payload)
+    with gzip.open(tmp_path / "a", "wb") as file:
+        for i in range(200):
+            extended = info.tobuf(tarfile.GNU_FORMAT) + payload
+            file.write(extended + tarfile.TarInfo(f"{i}.onnx").tobuf())
+        file.write(bytes(1024))
+    began = time.process_time()
+    with pytest.raises(UnpackError, match="a header that is too long"):
+        unpack.unpack(tmp_path / "a", into, ".onnx")
+    assert time.process_time() - began < 5
+
+
+def test_a_zip_whose_table_fills_the_memory_is_refused(tmp_path, into):
+    with pytest.raises(UnpackError, match="a header that is too long"):
+        unpack.unpack(zipped(tmp_path / "a", *((f"{i}{'x' * 200}", b"") for i in range(5000))), into, ".onnx")
 
 
 @pytest.mark.parametrize("size", [-512, -1024, -(1 << 40)])

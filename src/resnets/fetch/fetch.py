@@ -169,7 +169,9 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
 def _unwritable(row: Published, error: OSError) -> ResNetsError:
     """The error for a cache that cannot be written."""
     where = cache.home(row)
-    blocking = next((path for path in (where, *where.parents) if os.path.exists(path) and not os.path.isdir(path)), None)
+    blocking = next(
+        (path for path in (where, *where.parents) if os.path.exists(path) and not os.path.isdir(path)), None
+    )
     if blocking is not None:
         return ResNetsError(
             f"{where} cannot be made: {blocking} is no folder.", "Name another folder for downloads in RESNETS_CACHE."
@@ -180,6 +182,6 @@ def _unwritable(row: Published, error: OSError) -> ResNetsError:
             "Free some space, or name a folder on another disk in RESNETS_CACHE; what has arrived is kept.",
         )
     return ResNetsError(
-        f"{where} cannot be written ({error.strerror or error}).",
+        f"{error.filename or where} cannot be read or written ({error.strerror or error}).",
         "Mend its permissions, or name another folder for downloads in RESNETS_CACHE.",
     )

@@ -19,7 +19,10 @@ from typing import IO, BinaryIO, cast
 
 CHUNK = 1 << 16
 DEPTH = 8  # folders within each other
-NAME = 200  # bytes of a name in UTF-8, of a whole path five times as many
+NAME = 200  # bytes of a name in UTF-8
+HEADER = 8192  # bytes of a header of a tar; those with long names have some hundreds
+TABLE = 1 << 20  # bytes of the table of a zip: 200 members with names of 5,000 characters
+_BOMB = "it unpacks to more bytes than an archive of its size can hold in earnest"
 
 
 class UnpackError(Exception):
@@ -28,7 +31,7 @@ class UnpackError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """`members`: how many. `total`: bytes of all; or `ratio` times the archive's own, or `small`, where that is less."""
+    """`members`: how many. `total`: bytes of all; or `ratio` times the archive's own, or `small`, if that is less."""
 
     members: int = 200
     total: int = 4 << 30
@@ -115,7 +118,7 @@ class _Written:
             while chunk := source.read(CHUNK):
                 self.left -= len(chunk)
                 if self.left < 0:
-                    raise UnpackError("it unpacks to more bytes than an archive of its size can hold in earnest")
+                    raise UnpackError(_BOMB)
                 target.write(chunk)
 
     def _enter(self, parts: list[str], folder: bool) -> None:
@@ -145,60 +148,63 @@ def _short(name: str) -> str:
     return ascii(name if len(name) <= 100 else f"{name[:100]}...")
 
 
-class _Bounded:
-    """A file to be read forwards by a library, which may ask for so much at once and no more.
+class _Stream:
+    """A tar as it comes out of gzip, forwards alone, for tarfile to read.
 
-    Headers are read in one piece, of whatever length they say, and tarfile goes in circles where a length is negative.
+    Every byte is counted, also those that are skipped. Headers, which tarfile reads in one piece of whatever length
+    they say, and searches in a time that grows with its square, may have `HEADER` bytes, and `headers` all together.
+    Where a header has a negative length tarfile goes back, and so in circles.
     """
 
-    def __init__(self, file: BinaryIO, most: int, backwards: bool) -> None:
-        self.file, self.most, self.backwards = file, most, backwards
+    def __init__(self, file: IO[bytes], left: int, headers: int) -> None:
+        self.file, self.left, self.headers = file, left, headers
+        self.in_file = False  # what is read is the contents of a member
         self.last = b""
 
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0 or size > self.most:
-            found = self.file.read(self.most + 1)
-            if len(found) > self.most:
+    def read(self, size: int = -1) -> bytes:
+        if not self.in_file and size > tarfile.BLOCKSIZE:
+            self.headers -= size
+            if size > HEADER or self.headers < 0:
                 raise UnpackError("it has a header that is too long")
-        else:
-            found = self.file.read(size)
-        self.last = found
-        return found
+        return self._next(size)
 
-    def seek(self, to: int, whence: int = 0) -> int:
-        if whence == 0 and (to < 0 or (to < self.tell() and not self.backwards)):
-            raise ValueError("a position before the beginning")
-        return self.file.seek(to, whence)
+    def _next(self, size: int) -> bytes:
+        self.last = self.file.read(size)
+        self.left -= len(self.last)
+        if self.left < 0:
+            raise UnpackError(_BOMB)
+        return self.last
+
+    def seek(self, to: int) -> None:
+        if to < self.tell():
+            raise ValueError("a position before this one")
+        while (ahead := to - self.tell()) > 0 and self._next(min(ahead, CHUNK)):
+            pass
 
     def tell(self) -> int:
         return self.file.tell()
 
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """The file belongs to who has opened it."""
-
 
 def _tar(file: BinaryIO, written: _Written) -> None:
+    members = written.limits.members
     with gzip.GzipFile(fileobj=file) as unzipped:
-        counted = _Counted(cast(BinaryIO, unzipped), written.left + (written.limits.members << 16))
-        stream = _Bounded(cast(BinaryIO, counted), CHUNK, backwards=False)
+        stream = _Stream(cast(IO[bytes], unzipped), written.left + members * CHUNK, members * 1024)
         with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:", errorlevel=2) as archive:
             for member in _members(archive, stream, written):
-                if member.isdir():
+                source = None if member.isdir() else archive.extractfile(member)
+                if source is None:
                     written.folder(member.name)
                     continue
-                source = archive.extractfile(member)
-                if source is None:
-                    raise UnpackError(f"it has a member of an unknown kind: {_short(member.name)}")
                 with closing(source):
+                    stream.in_file = True
                     written.file(member.name, source)
+                    stream.in_file = False
+        stream.in_file = True
         while stream.read(CHUNK):  # to the end, where gzip has its sum
             pass
 
 
-def _members(archive: tarfile.TarFile, stream: _Bounded, written: _Written) -> Iterator[tarfile.TarInfo]:
+def _members(archive: tarfile.TarFile, stream: _Stream, written: _Written) -> Iterator[tarfile.TarInfo]:
     """The members of a tar one by one, of which each is a plain file or a folder within it."""
     while (member := archive.next()) is not None:
         written.count()
@@ -213,31 +219,32 @@ def _members(archive: tarfile.TarFile, stream: _Bounded, written: _Written) -> I
         raise UnpackError("it is damaged or cut off")
 
 
-class _Counted:
-    """A stream that is unpacked: what comes out of it is counted, also what is skipped."""
+class _Bounded:
+    """A zip for zipfile to read, which holds the table of all members in memory, of whatever length it says."""
 
-    def __init__(self, file: BinaryIO, left: int) -> None:
-        self.file, self.left = file, left
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
 
-    def read(self, size: int) -> bytes:
-        found = self.file.read(size)
-        self.left -= len(found)
-        if self.left < 0:
-            raise UnpackError("it unpacks to more bytes than an archive of its size can hold in earnest")
+    def read(self, size: int = -1) -> bytes:
+        found = self.file.read(min(size, TABLE + 1) if size >= 0 else TABLE + 1)
+        if len(found) > TABLE:
+            raise UnpackError("it has a header that is too long")
         return found
 
     def seek(self, to: int, whence: int = 0) -> int:
-        while (ahead := to - self.tell()) > 0 and self.read(min(ahead, CHUNK)):
-            pass
-        return self.tell()
+        if whence == 0 and to < 0:
+            raise ValueError("a position before the beginning")
+        return self.file.seek(to, whence)
 
     def tell(self) -> int:
         return self.file.tell()
 
+    def seekable(self) -> bool:
+        return True
+
 
 def _zip(file: BinaryIO, written: _Written) -> None:
-    stream = _Bounded(file, 1 << 20, backwards=True)
-    with zipfile.ZipFile(cast(IO[bytes], stream)) as archive:
+    with zipfile.ZipFile(cast(IO[bytes], _Bounded(file))) as archive:
         for info in archive.infolist():
             written.count()
             kind = stat.S_IFMT(info.external_attr >> 16)
