@@ -36,6 +36,7 @@ def test_what_is_no_model_is_named(head, is_):
         (b"4\n1\n3\nV 1\n13\nnn.Sequential", "ascii.t7"),
         (b"\x08\x03\x12\x00", "a.onnx"),
         (b"{\0\0\0\0\0\0\0" + b'{"conv1.weight"', "a.safetensors"),  # a header of 123 bytes
+        (b'{"\0\0\0\0\0\0{"conv1.weight"', "b.safetensors"),  # one of 8,827
         (b"PK\x03\x04", "a.pth"),
         (b"\x12\x01\0\0\0\0\0\0", "a.params"),
         (b"\x1f\x8b\x08", "a.tar.gz"),

@@ -76,6 +76,15 @@ def test_a_file_that_changes_between_two_parts_is_never_joined(server, part, che
     assert not found.resumed
 
 
+@pytest.mark.parametrize("checks", [True, False])
+def test_a_file_that_becomes_shorter_while_it_comes(server, part, checks):
+    server.put("/model", OTHER[:50_000], checks=checks)
+    server.once("/model", body=BODY, after=100_000)
+    found = download(server.url("/model"), part, patience=SHORT)
+    assert part.read_bytes() == OTHER[:50_000]
+    assert found.digests["sha256"] == hashlib.sha256(OTHER[:50_000]).hexdigest()
+
+
 @pytest.mark.parametrize("span", ["bytes 0-200001/300002", "bytes 100000-9/300002", "bytes 100000-100009/300002", None])
 def test_other_bytes_than_those_asked_for_are_not_joined(server, part, span):
     server.put("/model", BODY)
@@ -104,6 +113,7 @@ def test_a_file_in_chunks_and_one_without_a_length(server, part, monkeypatch):
     server.put("/model", BODY, chunked=True)
     server.once("/model", chunked=True, after=100_000)
     assert download(server.url("/model"), part, patience=SHORT).digests["sha256"] == SHA
+    assert server.requests[1].range == "bytes=100000-"
     with pytest.raises(DownloadError, match="has 300,002 bytes, not 300,003"):
         download(server.url("/model"), part.with_name("longer"), size=len(BODY) + 1, patience=SHORT)
     with pytest.raises(DownloadError, match="sends more than 300,001 bytes"):
