@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.standins.rows import Maker
 
 from resnets.cli.main import VERBS, cli
 from resnets.published.table import PUBLISHED
-from tests.standins.rows import Maker
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"])

@@ -91,6 +91,11 @@ RECIPES: dict[str, Recipe] = {
         crop_rounding="floor", order="BGR", exif="ignore", alpha="drop",
         scale=1.0, mean=(128.0, 128.0, 128.0), std=(128.0, 128.0, 128.0),
     ),
+    # GluonCV's transform_eval and verify_pretrained.py: Gluon's Resize(256, keep_ratio=True), which truncates the other
+    # side and calls OpenCV's bilinear, and CenterCrop(224), whose corner is truncated.
+    "gluoncv": Recipe(filter="opencv-bilinear", crop_rounding="floor", exif="ignore", alpha="drop"),
+    # timm/data/transforms_factory.py where a model's configuration says bicubic: torchvision's way, another filter.
+    "timm": Recipe(filter="pillow-bicubic", exif="ignore", alpha="drop"),
     # fb.resnet.torch's CIFAR-10: pixels on 0-255, no resizing.
     "cifar": Recipe(
         resize="none", size=32, crop=32, crop_rounding="ceil", exif="ignore", alpha="drop",

@@ -131,6 +131,18 @@ def test_the_notebooks_recipe_is_opencv_and_its_arithmetic(photos):
         assert np.abs(normalise(crops, recipe)[0] - expected.transpose(2, 0, 1)).max() < 1e-6
 
 
+def test_gluoncvs_recipe_keeps_the_ratio_and_truncates(photos):
+    cv2 = pytest.importorskip("cv2")
+    recipe = RECIPES["gluoncv"]
+    for path in photos.values():
+        pixels = decode(path, exif=recipe.exif, alpha=recipe.alpha)
+        h, w = pixels.shape[:2]
+        width, height = (256, 256 * h // w) if w < h else (256 * w // h, 256)
+        resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+        left, top = (width - 224) // 2, (height - 224) // 2
+        assert np.array_equal(prepare(pixels, recipe)[0], resized[top : top + 224, left : left + 224])
+
+
 def test_caffe2s_recipe_is_blue_first_about_128(photos):
     recipe = RECIPES["caffe2"]
     crops = prepare(decode(photos["coffee"]), recipe)

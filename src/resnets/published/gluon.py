@@ -7,7 +7,7 @@ are group-normalised, pruned and quantised networks, and ResNeXts, whose names o
 
 from dataclasses import replace
 
-from resnets.card import Recipe
+from resnets.card import RECIPES
 from resnets.catalog import Architecture, find
 from resnets.published.row import Digest, Published, Reported
 
@@ -24,10 +24,8 @@ GLUONCV = "https://github.com/dmlc/gluon-cv/blob/5677756/gluoncv/model_zoo/model
 GLUONCV_TABLES = "https://github.com/dmlc/gluon-cv/blob/master/docs/model_zoo/csv_tables/Classifications"
 LICENCE = "Apache-2.0"
 
-# GluonCV's transform_eval and verify_pretrained.py: Gluon's Resize(256, keep_ratio=True), which truncates the other
-# side and calls OpenCV's bilinear, and CenterCrop(224), whose corner is truncated. MXNet's page names mean and std
-# alone, and GluonCV's scripts trained its weights.
-IMAGENET = Recipe(filter="opencv-bilinear", crop_rounding="floor", exif="ignore", alpha="drop")
+# MXNet's page names mean and std alone, and GluonCV's scripts trained its weights.
+IMAGENET = RECIPES["gluoncv"]
 # GluonCV's demo_cifar10.py: Resize(32), a square, which leaves the images of CIFAR-10 as they are.
 CIFAR = replace(
     IMAGENET, resize="square", size=32, crop=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
