@@ -155,7 +155,6 @@ def saying(data: bytes, times: int = 1) -> Iterator[str]:
         (b"\0" * 100_000, 1, "what answers is no web server"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200, 1, "what answers is no web server"),
         (b"HTTP/1.1 100 Continue\r\n\r\n", 10**9, "no answer within|was reset"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", 1, "not a byte came|fewer than"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 1, "ended before the file did"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc", 1, "not a byte came|fewer than"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 1, "refuses connections"),
