@@ -33,7 +33,7 @@ def apart(written: str | None, *read: object) -> None:
 
 
 # card.RECIPES, which is not imported to print a help text.
-RECIPES = "resnets, torchvision, timm, gluoncv, fb, zoo-readme, zoo-notebook, caffe2 or cifar"
+RECIPES = "resnets, torchvision, fb, zoo-readme, zoo-notebook, caffe2, gluoncv, timm or cifar"
 
 JSON = click.option(
     "--json", "json_to", metavar="FILE", callback=_placed, help="Write the result as JSON; - is stdout, without text."
