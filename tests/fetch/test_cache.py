@@ -1,6 +1,7 @@
 """What lies in the cache, in what state, and how it goes."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,3 +117,48 @@ def test_the_row_of_a_path(row, folder):
     assert cache.row_of(folder / "deep" / "model") == row
     assert cache.row_of(folder) is None
     assert cache.row_of(Path("resnet-18.t7")) is None
+
+
+def test_the_row_of_a_path_through_links(row, folder, tmp_path, monkeypatch):
+    path = got(row)
+    (tmp_path / "mine.t7").symlink_to(path)
+    (tmp_path / "link").symlink_to(folder.parent)
+    elsewhere = tmp_path / "elsewhere.t7"
+    elsewhere.write_bytes(BODY)
+    for way in (
+        path,
+        tmp_path / "mine.t7",
+        tmp_path / "link" / row.name / row.file,
+        folder / ".." / row.name / row.file,
+    ):
+        assert cache.row_of(way) == row
+    assert cache.row_of(folder / ".." / ".." / "elsewhere.t7") is None
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "link"))
+    assert cache.row_of(path) == cache.row_of(cache.place(row)) == row
+    path.unlink()
+    path.symlink_to(elsewhere)  # put there by hand
+    assert cache.row_of(cache.place(row)) == row
+    for way in ("~nosuchuser/x", "a\0b"):
+        with monkeypatch.context() as changed:
+            changed.setattr(os, "environ", {**os.environ, "RESNETS_CACHE": way})
+            assert cache.row_of(path) is None
+            assert cache.verified(path) is None
+
+
+def test_a_file_is_verified_while_it_is_as_in_its_receipt(row, folder, tmp_path):
+    folder.mkdir(parents=True)
+    path = folder / row.file
+    path.write_bytes(BODY)
+    assert cache.verified(path) is None
+    got(row)
+    (tmp_path / "mine.t7").symlink_to(path)
+    for way in (path, tmp_path / "mine.t7"):
+        found = cache.verified(way)
+        assert found == (row, cache.recorded(row), cache.recorded(row).kept[0])
+        assert found[2].sha256 == SHA
+    shutil.copy(path, folder / "other.t7")
+    assert cache.verified(folder / "other.t7") is None
+    assert cache.verified(folder / "receipt.json") is None
+    assert cache.verified(tmp_path / "none") is None
+    os.utime(path, ns=(1, 1))
+    assert cache.verified(path) is None

@@ -15,7 +15,7 @@ from resnets import files
 from resnets.errors import ResNetsError
 from resnets.fetch import receipt as receipts
 from resnets.fetch import verify
-from resnets.fetch.receipt import Receipt
+from resnets.fetch.receipt import Kept, Receipt
 from resnets.published.row import Published
 from resnets.published.table import PUBLISHED
 
@@ -48,12 +48,38 @@ def part(row: Published) -> Path:
 
 
 def row_of(path: Path) -> Published | None:
-    """The row whose file that path is; None for a path outside the cache."""
-    try:
-        parts = path.absolute().relative_to(folder().absolute()).parts
-    except ValueError:
+    """The row whose file that path is, through links as well; None for a path outside the cache."""
+    found = _inside(path)
+    return found and found[0]
+
+
+def verified(path: Path) -> tuple[Published, Receipt, Kept] | None:
+    """The row, the receipt and the entry of it whose file that path is, if its size and time are still as in it.
+
+    None for every other path, for a file without a receipt, and for one that was changed. Nothing is read of the file.
+    """
+    found = _inside(path)
+    if found is None:
         return None
-    return PUBLISHED.get(parts[0]) if len(parts) > 1 else None
+    row, name = found
+    receipt = recorded(row)
+    entry = next((one for one in receipt.kept if one.path == name), None) if receipt else None
+    return (row, receipt, entry) if receipt and entry and entry.stands(home(row)) else None
+
+
+def _inside(path: Path) -> tuple[Published, str] | None:
+    """The row in whose folder a path is, and what it is called there with / between; None where that cannot be told."""
+    try:
+        where = folder()
+        # A link from elsewhere leads to its file; one in the cache that leads out of it keeps its name there.
+        for there, top in ((os.path.realpath(path), os.path.realpath(where)), (path.absolute(), where.absolute())):
+            if Path(there).is_relative_to(top) and ".." not in (parts := Path(there).relative_to(top).parts):
+                row = PUBLISHED.get(parts[0]) if len(parts) > 1 else None
+                if row is not None:
+                    return row, "/".join(parts[1:])
+    except (OSError, ValueError, RuntimeError, ResNetsError):  # no such user, a working folder that is gone
+        return None
+    return None
 
 
 def recorded(row: Published) -> Receipt | None:
@@ -119,7 +145,7 @@ def check(row: Published) -> list[str]:
     raise ResNetsError(f"{row.name} is not in the cache.", f"`resnets fetch {row.name}` downloads it.")
 
 
-def _changed(home: Path, one: receipts.Kept) -> list[str]:
+def _changed(home: Path, one: Kept) -> list[str]:
     if not os.path.isfile(home / one.path):
         return [f"{one.path} is missing"]
     found = verify.digests(home / one.path)["sha256"]
