@@ -23,6 +23,21 @@ def test_the_folder_is_the_users_or_the_one_asked_for(tmp_path, monkeypatch):
     assert cache.folder() == tmp_path / "xdg" / "resnets"
 
 
+@pytest.mark.parametrize("homeless", [False, True])
+def test_a_folder_that_cannot_be_told_is_an_error_where_it_is_needed_alone(row, tmp_path, monkeypatch, homeless):
+    file = tmp_path / "mine.t7"
+    file.write_bytes(BODY)
+    monkeypatch.setenv("RESNETS_CACHE", "" if homeless else "~nosuchuser/x")
+    if homeless:
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what it does with neither HOME nor such a user
+    for needed in (lambda: got(row), lambda: cache.state(row), cache.entries, lambda: cache.check(row)):
+        with pytest.raises(ResNetsError, match=r"cannot be told.* Name another one in RESNETS_CACHE"):
+            needed()
+    assert cache.row_of(file) is None
+    assert cache.verified(file) is None
+
+
 def test_a_new_folder_is_the_users_alone(row, folder):
     got(row)
     assert folder.parent.stat().st_mode & 0o777 == 0o700

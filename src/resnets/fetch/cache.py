@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnets import files
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain
 from resnets.fetch import receipt as receipts
 from resnets.fetch import verify
 from resnets.fetch.receipt import Kept, Receipt
@@ -23,13 +23,26 @@ LOCK = ".lock"
 
 
 def folder() -> Path:
-    """Where downloads are kept: RESNETS_CACHE, or the user's folder for caches on this system."""
+    """Where downloads are kept: RESNETS_CACHE, or the user's folder for caches on this system.
+
+    Raises ResNetsError where it lies in a user's folder and that cannot be told.
+    """
     given = os.environ.get("RESNETS_CACHE")
     if given:
-        return Path(given).expanduser()
-    from platformdirs import user_cache_path
+        found = os.path.expanduser(given)
+    else:
+        from platformdirs import user_cache_dir
 
-    return user_cache_path("resnets")
+        try:
+            found = user_cache_dir("resnets")
+        except RuntimeError:  # as newer versions of it say that there is no HOME; older ones leave the ~
+            found = "~"
+    if found.startswith("~"):
+        raise ResNetsError(
+            f"The folder for downloads cannot be told: there is no folder of a user for {plain(given or '~')}.",
+            "Name another one in RESNETS_CACHE, or set HOME.",
+        )
+    return Path(found)
 
 
 def home(row: Published) -> Path:
@@ -77,7 +90,7 @@ def _inside(path: Path) -> tuple[Published, str] | None:
                 row = PUBLISHED.get(parts[0]) if len(parts) > 1 else None
                 if row is not None:
                     return row, "/".join(parts[1:])
-    except (OSError, ValueError, RuntimeError, ResNetsError):  # no such user, a working folder that is gone
+    except (OSError, ValueError, ResNetsError):  # no such user, a working folder that is gone
         return None
     return None
 
