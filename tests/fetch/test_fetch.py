@@ -72,6 +72,15 @@ def test_what_was_joined_wrongly_is_fetched_once_more_from_the_start(row, server
     assert "once more from the start" in lines
 
 
+def test_a_wrong_file_over_a_line_that_breaks_is_refused_after_one_restart(row, server):
+    row = replace(row, digests=KNOWN, size=len(BODY), urls=(server.url("/wrong.t7"), *row.urls))
+    for _ in range(30):
+        server.once("/wrong.t7", body=OTHER, status=200, after=100_000)
+    assert got(row).read_bytes() == BODY
+    asked = [request.range for request in server.requests]
+    assert asked == [None, "bytes=100000-", "bytes=200000-"] * 2 + [None]
+
+
 def test_the_part_of_another_file_is_not_used(row, server, folder):
     row = replace(row, digests=KNOWN, size=len(BODY))
     folder.mkdir(parents=True)

@@ -137,8 +137,12 @@ def _downloaded(row: Published, quiet: bool, patience: Patience) -> Path:
 
 
 def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
-    """The model from one address. What arrived in two parts and is wrong is fetched once more from the start."""
+    """The model from one address. What arrived in two parts and is wrong is fetched once more from the start.
+
+    No third time: over a line that breaks again and again, a file that is wrong there is always joined from parts.
+    """
     part = cache.part(row)
+    restarted = False
     while True:
         with Announced(row.name, part.parent, quiet, copies=2 if row.member else 1) as told:
             got = download(
@@ -155,8 +159,9 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
             model = settle.settle(row, arrived, lambda line: say(line, quiet))
         except RejectedError as error:
             settle.forget(part)
-            if not got.resumed:
+            if restarted or not got.resumed:
                 raise
+            restarted = True
             say(f"{row.name}: {error}; once more from the start", quiet)
             continue
         settle.forget(part)
