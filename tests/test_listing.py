@@ -9,7 +9,7 @@ from resnets.catalog import find
 from resnets.errors import ResNetsError
 from resnets.fetch import cache, partial
 from resnets.published.row import Digest, Published, Reported
-from resnets.published.table import PUBLISHED
+from resnets.published.table import PUBLISHED, listed
 
 ROW = Published(
     "resnet18.tiny",
@@ -58,13 +58,6 @@ def test_rows_of_architectures():
         }
     ]
     assert "25,557,032  4.09 G" in listing.architecture_table(rows)
-
-
-def test_weights_go_by_name_by_another_name_and_by_their_architecture(row):
-    for pattern in ("resnet18.tiny", "*.tiny", "tiny/tiny.t7", "resnet18", "resnet1?"):
-        assert row in listing.matching(pattern), pattern
-    assert row not in listing.matching("resnet1")
-    assert len(listing.matching()) == len(PUBLISHED)
 
 
 def test_what_nothing_answers_to_is_told_with_the_nearest_names():
@@ -122,7 +115,7 @@ def test_what_is_here_is_said_in_a_word(row):
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_the_whole_table_fits_a_terminal(width):
-    rows = listing.matching()
+    rows = listed()
     lines = listing.published_table(rows, width).splitlines()
     assert max(map(len, lines)) <= width
     assert ("licence" in lines[0]) == (width >= 100)
@@ -131,7 +124,7 @@ def test_the_whole_table_fits_a_terminal(width):
 
 
 def test_in_a_pipe_a_row_is_a_line():
-    rows = listing.matching()
+    rows = listed()
     lines = listing.published_table(rows).splitlines()
     assert [line.split()[0] for line in lines] == ["weights", *(row.name for row in rows)]
 

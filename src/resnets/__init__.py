@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from resnets.images.prepare import prepare as prepare
     from resnets.models.builder import create_model as create_model
     from resnets.predictions import top as top
-    from resnets.published.names import list_models as list_models
+    from resnets.published.table import list_models as list_models
     from resnets.training.loop import train as train
     from resnets.weights.files import load as load
     from resnets.weights.files import save as save
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Classifier": "resnets.classify",
     "create_model": "resnets.models.builder",
-    "list_models": "resnets.published.names",
+    "list_models": "resnets.published.table",
     "load": "resnets.weights.files",
     "normalise": "resnets.images.prepare",
     "prepare": "resnets.images.prepare",

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from typing import Any
 
 from resnets import card as cards
@@ -35,15 +34,6 @@ def network(architecture: Architecture, side: int | None = None) -> Facts:
         "image": side,
         "classes": architecture.classes,
     }
-
-
-def matching(pattern: str = "*") -> list[Published]:
-    """The rows of which a name, or the architecture before its dot, matches a shell pattern, in the table's order."""
-    return [row for row in weights_table.matching() if any(fnmatchcase(name, pattern) for name in _names(row))]
-
-
-def _names(row: Published) -> tuple[str, ...]:
-    return (row.name, row.name.partition(".")[0], *row.also)
 
 
 def unmatched(pattern: str, *, architectures: bool = True, weights: bool = True) -> ResNetsError:

@@ -266,6 +266,13 @@ def test_the_first_convolution_is_adapted_as_timm_does(channels: int) -> None:
     np.testing.assert_allclose(builder.adapted(kernel, channels), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_other_names_of_published_weights_name_their_network() -> None:
+    for name in ("wide_resnet50_2.tv_in1k", "Wide_ResNet50_2_Weights.IMAGENET1K_V1"):
+        assert builder.create_model(name).architecture == find("wide-resnet50-2")
+    with pytest.raises(ResNetsError, match=r"No architecture is called 'resnet-18\.t7'"):
+        builder.create_model("resnet-18.t7")
+
+
 def test_what_create_model_cannot_make(published, tmp_path) -> None:
     from resnets.weights import files
 
@@ -283,5 +290,5 @@ def test_what_create_model_cannot_make(published, tmp_path) -> None:
 def test_list_models_lists_both_kinds() -> None:
     import resnets
 
-    assert "resnet50.tv2" in resnets.list_models("resnet50*", pretrained=True)
+    assert "resnet50.tv2" in resnets.list_models("resnet50", pretrained=True)
     assert resnets.list_models("resnet50") == ["resnet50"]

@@ -12,7 +12,7 @@ from resnets.catalog import ARCHITECTURES, differing
 from resnets.images.prepare import normalise, prepare
 from resnets.labels import lists
 from resnets.published.row import Published
-from resnets.published.table import PUBLISHED, find, matching, of
+from resnets.published.table import PUBLISHED, find, list_models, listed, matching, named, of
 
 MODULES = [path.stem for path in Path(resnets.published.__file__).parent.glob("*.py")]
 ROWS: list[Published] = [
@@ -145,6 +145,26 @@ def test_patterns_match_names_and_aliases_in_the_order_of_networks():
     names = [row.name for row in matching("resnet1*")]
     assert names.index("resnet18.fb") < names.index("resnet18-v1.gluon") < names.index("resnet101.fb")
     assert matching("nothing*") == []
+
+
+def test_weights_are_listed_by_their_network_too_but_not_taken_by_it():
+    """What a name of a network alone would fetch or remove would be all of its weights."""
+    assert matching("resnet50") == []
+    found = [row.name for row in listed("resnet50")]
+    assert len(found) == len([row for row in ROWS if row.name.startswith("resnet50.")]) > 20
+    assert found == list_models("resnet50", pretrained=True)
+    assert [row.name for row in listed("wide_resnet50_2.tv_in1k")] == ["wide-resnet50-2.tv_in1k"]
+    assert {"resnet50.fb", "resnet50-v1.zoo7"} <= {row.name for row in listed("resnet5?*")}
+    assert listed() == matching()
+    assert list_models("resnet50") == ["resnet50"]
+
+
+def test_what_a_file_is_called_is_no_name_of_weights():
+    row = named("wide_resnet50_2.tv_in1k")
+    assert row is not None
+    assert row.name == "wide-resnet50-2.tv_in1k"
+    assert (named("resnet-18.t7"), named("resnet50")) == (None, None)
+    assert find("resnet-18.t7") is named("resnet18.fb")
 
 
 def test_the_weights_of_a_network_are_its_own_and_no_archive_is_among_them():

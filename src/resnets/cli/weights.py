@@ -45,10 +45,11 @@ def list_command(pattern: str, networks: bool, weights: bool, cached: bool, json
     resnets list --cached
     """
     from resnets import listing
+    from resnets.published.table import listed
 
     every = not (networks or weights or cached)
     kinds = listing.architectures(pattern) if networks or every else []
-    rows = listing.matching(pattern) if weights or cached or every else []
+    rows = listed(pattern) if weights or cached or every else []
     if not kinds and not rows:
         raise listing.unmatched(pattern, architectures=networks or every, weights=weights or cached or every)
     if cached:

@@ -144,9 +144,9 @@ def create_model(
 def _architecture(name: str) -> Architecture:
     """Of the catalog, or of published weights of that name."""
     if name not in catalog.ARCHITECTURES:
-        from resnets.published.table import PUBLISHED
+        from resnets.published.table import named
 
-        row = PUBLISHED.get(name)
+        row = named(name)
         if row is not None and row.architecture is None:
             raise ResNetsError(f"{name} is a graph that runs as it is, not a network to build.", "Use Classifier.")
         if row is not None and row.architecture is not None:

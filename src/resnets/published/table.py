@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatchcase
 
+from resnets import catalog
 from resnets.catalog import natural
 from resnets.published import fb, gluon, timm, torchvision, zoo
 from resnets.published.row import Published
@@ -13,17 +14,31 @@ PUBLISHED: dict[str, Published] = {
 
 def find(name: str) -> Published | None:
     """The row of that name, of another that it is known by, or of its file's name where no other row's is the same."""
-    if name in PUBLISHED:
-        return PUBLISHED[name]
-    known = [row for row in PUBLISHED.values() if name in row.also]
+    row = named(name)
     called = [row for row in PUBLISHED.values() if name == row.file]  # the Hub's are all model.safetensors
-    return known[0] if known else called[0] if len(called) == 1 else None
+    return row or (called[0] if len(called) == 1 else None)
+
+
+def named(name: str) -> Published | None:
+    """The row of that name, or of another that it is known by."""
+    return PUBLISHED.get(name) or next((row for row in PUBLISHED.values() if name in row.also), None)
 
 
 def matching(pattern: str = "*") -> list[Published]:
     """The rows of which the name, or another that it is known by, matches a shell pattern; by network, then source."""
     found = [row for row in PUBLISHED.values() if any(fnmatchcase(name, pattern) for name in (row.name, *row.also))]
     return sorted(found, key=lambda row: _order(row.name))
+
+
+def listed(pattern: str = "*") -> list[Published]:
+    """The same, and those of a network whose name matches: what is shown, where `matching` is what is fetched."""
+    known = matching(pattern)
+    return [row for row in matching() if row in known or fnmatchcase(row.name.partition(".")[0], pattern)]
+
+
+def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+    """Names for `create_model`, in natural order: of architectures, or with `pretrained` of published weights."""
+    return [row.name for row in listed(pattern)] if pretrained else catalog.list_models(pattern)
 
 
 def of(architecture: str) -> list[str]:
