@@ -117,6 +117,13 @@ def test_another_md5_beside_a_file_refuses_it(row, server, folder):
     assert os.listdir(folder) == [".lock"]
 
 
+def test_an_md5_that_may_be_of_another_file_refuses_it(row, server, folder):
+    row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))
+    server.put("/resnet-18-md5.txt", f"{'0' * 32}  resnet-34.t7".encode())
+    assert "of resnet-18-md5.txt it cannot be told which MD5" in str(refused(row))
+    assert os.listdir(folder) == [".lock"]
+
+
 @pytest.mark.parametrize(("text", "said"), [(None, "could not be had ("), (b"hello", "tells no MD5 of it")])
 def test_without_the_md5_beside_it_a_file_is_kept_and_that_is_said(row, server, capsys, text, said):
     row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))

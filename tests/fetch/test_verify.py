@@ -23,15 +23,42 @@ ROW = PUBLISHED["resnet18.fb"]
         f"MD5 (resnet-18.t7) = {MD5}",
         f"{'0' * 32}  other.t7\n{MD5}  resnet-18.t7\n",
         f"\ufeff{MD5}",
+        f"resnet-18.t7: {MD5}",
+        f"{MD5}  -\n",
+        f"MD5 = {MD5}",
+        f"MD5(stdin)= {MD5}",
+        f"{MD5},resnet-18.t7",
+        f"The MD5 of resnet-18.t7 is {MD5}.",
+        f"{MD5}\n{MD5}\n",
     ],
 )
 def test_the_md5_of_a_file_is_found_in_every_form(text):
-    assert verify.beside(text, "resnet-18.t7") == MD5
+    assert verify.md5_told(text, "resnet-18.t7") == MD5
 
 
-@pytest.mark.parametrize("text", ["", "<html>", MD5[:-1], f"{MD5}  other.t7", f"MD5 (other.t7) = {MD5}", f"x{MD5}"])
-def test_no_md5_of_the_file_is_none(text):
-    assert verify.beside(text, "resnet-18.t7") is None
+@pytest.mark.parametrize("text", ["", "<html>", MD5[:-1], f"x{MD5}", f"{MD5}{MD5}  resnet-18.t7"])
+def test_no_md5_is_none(text):
+    assert verify.md5_told(text, "resnet-18.t7") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{MD5}  other.t7",
+        f"{MD5} *other",
+        f"MD5 (other.t7) = {MD5}",
+        f"MD5 (other) = {MD5}",
+        f"{MD5},other.t7",
+        f"other.t7\n{MD5}",
+        f"{MD5}  resnet-18.t7.gz",
+        f"{MD5}  my-resnet-18.t7",
+        f"{MD5}\n{'0' * 32}",
+        f"{MD5}  resnet-18.t7\n{'0' * 32}  resnet-18.t7",
+    ],
+)
+def test_md5s_of_which_none_is_told_to_be_of_the_file_are_refused(text):
+    with pytest.raises(verify.UnclearError, match=r"which MD5 of [12] in it is that of resnet-18\.t7"):
+        verify.md5_told(text, "resnet-18.t7")
 
 
 def test_every_contradiction_is_told_at_once():

@@ -85,7 +85,7 @@ def _standing(row: Published, quiet: bool, patience: Patience) -> Path:
         if instead is not None:
             raise RejectedError(f"it is {instead}")
         digests = verify.digests(place, verify.algorithms(row))
-        arrived = Arrived(place, "", place.stat().st_size, digests, *_beside(row, patience))
+        arrived = Arrived(place, "", place.stat().st_size, digests, *_checksum_here(row, patience))
         return settle.settle(row, arrived, lambda line: say(line, quiet))
     except RejectedError as error:
         raise ResNetsError(
@@ -94,7 +94,7 @@ def _standing(row: Published, quiet: bool, patience: Patience) -> Path:
         ) from error
 
 
-def _beside(row: Published, patience: Patience) -> tuple[str | None, str]:
+def _checksum_here(row: Published, patience: Patience) -> tuple[str | None, str]:
     """The text with the MD5 of a file that was put there by hand, where it lies beside or can be fetched."""
     if row.checksum_url is None:
         return None, ""

@@ -28,23 +28,27 @@ class RejectedError(Exception):
 class Arrived:
     """A file to be judged: where it lies, where it came from (empty: put there by hand), bytes, digests.
 
-    `beside`: the text with its MD5 where that could be had, and why not otherwise.
+    `checksum`: the text with its MD5, None where that could not be had, and then why in `missing`.
     """
 
     path: Path
     url: str
     size: int
     digests: dict[str, str]
-    beside: str | None = None
+    checksum: str | None = None
     missing: str = ""
 
 
 def judged(row: Published, arrived: Arrived) -> str:
     """What a file was checked against, a phrase. Raises RejectedError where it is not the row's."""
     wrong = verify.mismatches(row, arrived.digests, arrived.size)
-    md5 = verify.beside(arrived.beside or "", row.file)
-    if md5 is not None and arrived.digests["md5"] != md5:
-        wrong.append(f"{verify.differs('md5', arrived.digests['md5'], md5)} ({sources.checksum_file(row)})")
+    md5 = None
+    try:
+        md5 = verify.md5_told(arrived.checksum or "", row.file)
+        if md5 is not None and arrived.digests["md5"] != md5:
+            wrong.append(f"{verify.differs('md5', arrived.digests['md5'], md5)} ({sources.checksum_file(row)})")
+    except verify.UnclearError as error:
+        wrong.append(f"of {sources.checksum_file(row)} {error}")
     if wrong:
         raise RejectedError(" and ".join(wrong))
     pinned = None if row.digests else cache.recorded(row)
@@ -53,7 +57,7 @@ def judged(row: Published, arrived: Arrived) -> str:
         raise RejectedError(f"{differs}, which was pinned on {pinned.date[:10]}", pin=True)
     note = ""
     if row.checksum_url and md5 is None:
-        why = "tells no MD5 of it" if arrived.beside is not None else f"could not be had ({arrived.missing})"
+        why = "tells no MD5 of it" if arrived.checksum is not None else f"could not be had ({arrived.missing})"
         note = f"; {sources.checksum_file(row)} {why}"
     return verify.checked(row, md5) + note
 
@@ -72,8 +76,8 @@ def settle(row: Published, arrived: Arrived, say: Callable[[str], None]) -> Path
         model = row.file
     else:
         kept, model = _unpacked(row, row.member, arrived)
-    if arrived.beside is not None and verify.beside(arrived.beside, row.file):
-        kept += _text(home, sources.checksum_file(row), arrived.beside)
+    if arrived.checksum is not None and verify.md5_told(arrived.checksum, row.file):
+        kept += _text(home, sources.checksum_file(row), arrived.checksum)
     made = Receipt(
         row.name,
         sources.shown(arrived.url),

@@ -45,16 +45,45 @@ def differs(algorithm: str, found: str, expected: str) -> str:
     return f"its {algorithm} is {found}, but the expected one {begins} {expected}"
 
 
-def beside(text: str, file: str) -> str | None:
-    """The MD5 that a checksum file tells of `file`: HEX, HEX  name, or MD5 (name) = HEX. None where it tells none."""
+class UnclearError(Exception):
+    """A text holds MD5s of which none can be told to be of the file: a clause."""
+
+
+def md5_told(text: str, file: str) -> str | None:
+    """The MD5 that a checksum file tells of `file`, in lower case; None where no MD5 stands in it.
+
+    It counts where it shares a line with the file's name, or where it is the only one and no other file is named.
+    Raises UnclearError otherwise: nothing may pass unchecked for the way in which its MD5 is written.
+    """
+    named: set[str] = set()  # MD5s that share a line with the file's name
+    found: set[str] = set()
+    other = False
     for line in text.splitlines():
-        line = line.strip().lstrip("\ufeff\\")
-        bsd = re.fullmatch(r"MD5 ?\((.*)\) ?= ?([0-9a-fA-F]{32})", line)
-        plain = re.fullmatch(r"([0-9a-fA-F]{32})(?:\s+\*?(.*))?", line)
-        value, name = (bsd[2], bsd[1]) if bsd else (plain[1], plain[2]) if plain else (None, None)
-        if value and (not name or re.split(r"[/\\]", name)[-1] == file):
-            return value.lower()
+        there = {str(value).lower() for value in _MD5.findall(line)}
+        words = _MD5.sub(" ", line)
+        ours = re.search(rf"(?<![\w.-]){re.escape(file)}(?![\w-]|\.\w)", words) is not None
+        named |= there if ours else set()
+        found |= there
+        other |= not ours and (
+            _FILE.search(words) is not None or (bool(there) and _named(line) not in ("", "-", "stdin"))
+        )
+    if len(named) == 1:
+        return named.pop()
+    if not named and len(found) == 1 and not other:
+        return found.pop()
+    if found:
+        raise UnclearError(f"it cannot be told which MD5 of {len(found)} in it is that of {file}")
     return None
+
+
+_MD5 = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{32}(?![0-9A-Za-z])")
+_FILE = re.compile(r"\w\.[A-Za-z]\w*|[/\\]")  # a name with a suffix, or a path
+
+
+def _named(line: str) -> str:
+    """What a line of `md5sum`, HEX  name, or of BSD's `md5`, MD5 (name) = HEX, is about; empty for other lines."""
+    found = re.search(rf"^\W*{_MD5.pattern}\s+\*?(.+)$|\bMD5 ?\((.*)\) ?= ?", line.strip())
+    return (found[1] or found[2] or "").strip() if found else ""
 
 
 def checked(row: Published, md5: str | None) -> str:
