@@ -116,13 +116,34 @@ def test_a_repository_becomes_a_model_with_its_card_and_once_more_without_networ
     assert there.fetched() == ["config.json", "model.safetensors"], "and nothing else"
     assert said == f"Fetching model.safetensors of hf:o/thin, commit aaaaaaaa, from {there.server.base}.\n"
     before = len(there.server.requests)
-    for offline in ({"RESNETS_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "1"}):
+    for offline in ({"RESNETS_OFFLINE": "1"}, {"RESNETS_OFFLINE": "true"}, {"HF_HUB_OFFLINE": "1"}):
         (again,), said = there.run("hf:o/thin", child=LOAD, **offline)
         assert (again, said) == (found, "")
         ((problem, remedy),), _ = there.run("hf:o/other", **offline)
         assert problem.startswith(f"hf:o/other is not in the cache at {there.home}")
         assert "network" in remedy
     assert len(there.server.requests) == before
+
+
+def test_again_downloads_anew(there, model):
+    again = CHILD.replace("fetch(name)", "fetch(name, again=True)")
+    there.put("o/thin", model)
+    name = f"hf:o/thin@{COMMIT}"
+    ((_, path),), _ = there.run(name)
+    Path(path).write_bytes(b"damaged")
+    there.run(name)
+    assert Path(path).read_bytes() == b"damaged"
+    there.server.requests.clear()
+    found, said = there.run(name, child=again)
+    assert found == [["path", path]]
+    assert said.startswith("Fetching model.safetensors of ")
+    assert there.fetched() == ["config.json", "model.safetensors"]
+    assert Path(path).read_bytes() == model["model.safetensors"]
+    ((problem, _),), _ = there.run(name, child=again, RESNETS_OFFLINE="1")
+    assert problem.startswith(f"hf:o/thin@{COMMIT} is not fetched again: RESNETS_OFFLINE")
+    there.server.close()
+    ((problem, _),), _ = there.run("hf:o/thin", child=again)
+    assert "cannot be fetched now" in problem
 
 
 def test_a_branch_is_asked_for_and_a_commit_is_not(there, model):
@@ -209,47 +230,6 @@ def test_without_the_library_its_name_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ResNetsError, match=r"huggingface_hub, which is not installed.*pip install 'resnets\[hub\]'"):
         hub.fetch("hf:o/thin")
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["b.safetensors", "model.safetensors", "model.onnx"], "model.safetensors"),
-        (["b.safetensors", "model.onnx", "fp16/b.safetensors"], "b.safetensors"),
-        (["a.onnx", "model.onnx"], "model.onnx"),
-        (["onnx/model.onnx", "onnx/model_int8.onnx", "a.pth"], "onnx/model.onnx"),
-        (["a.pth", "pytorch_model.bin", "training_args.bin"], "a.pth"),
-        (["training_args.bin", "pytorch_model.bin"], "pytorch_model.bin"),
-        (["resnet-18.t7", "README.md"], "resnet-18.t7"),
-    ],
-)
-def test_the_one_model_of_a_repository(names, expected):
-    assert hub.chosen(names, hub.Wanted("o/n")) == expected
-
-
-def test_several_models_and_none_are_listed():
-    with pytest.raises(ResNetsError, match=r"several model files: a\.onnx, b\.onnx\. Say which: hf:o/n:a\.onnx"):
-        hub.chosen(["a.onnx", "b.onnx", "c.pth"], hub.Wanted("o/n"))
-    with pytest.raises(ResNetsError, match=r"hf:o/n@v1 has no model file .* among its 2: \\x1b\[31m, x\.h5"):
-        hub.chosen(["x.h5", "\x1b[31m"], hub.Wanted("o/n", "v1"))
-    with pytest.raises(ResNetsError, match=r"hf:o/n has no file 'resnet\.onnx'. It has a\.onnx, c/d\.pth\."):
-        hub.chosen(["a.onnx", "c/d.pth", "x.h5"], hub.Wanted("o/n", file="resnet.onnx"))
-    many = [*(f"{n}.txt" for n in range(hub.MOST_FILES)), "model.onnx"]
-    with pytest.raises(ResNetsError, match=r"100,001 files, too many.* Write hf:o/n:FILE"):
-        hub.chosen(many, hub.Wanted("o/n"))
-    assert hub.chosen(many, hub.Wanted("o/n", file="model.onnx")) == "model.onnx"
-
-
-def test_names_are_taken_apart():
-    assert hub.parsed("hf:o/n") == hub.Wanted("o/n")
-    assert hub.parsed("hf:o/n@refs/pr/1:a/b.onnx") == hub.Wanted("o/n", "refs/pr/1", "a/b.onnx")
-    for name in ("hf:n", "hf:o/n/m", "hf:o/..", "hf:o/n@", "hf:o/n:", "hf:o/n:../a.pth", "hf:o/n@../x", "hf:o/n:/a.pth",
-                 "hf:o/n:a\\b.pth", "hf:o/n:\x1b.pth", f"hf:o/{'n' * 200}", "hf:ö/n@x:y:"):  # fmt: skip
-        with pytest.raises(ResNetsError, match=r"hf:OWNER/NAME|no model file by its name") as refused:
-            hub.parsed(name)
-        assert refused.value.problem.isprintable()
-    with pytest.raises(ResNetsError, match=r"tf_model\.h5 is no model file by its name"):
-        hub.parsed("hf:o/n:tf_model.h5")
 
 
 def test_every_format_that_is_read_is_looked_for():

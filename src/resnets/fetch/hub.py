@@ -17,6 +17,7 @@ from typing import Any
 
 from resnets.errors import ResNetsError, did_you_mean, plain, short, some
 from resnets.fetch.hub_failures import failure, unreachable
+from resnets.fetch.sources import offline
 from resnets.files import unwritable
 
 SUFFIXES = (".safetensors", ".onnx", ".pth", ".pt", ".th", ".bin", ".t7", ".params")  # of weights/formats.py
@@ -28,6 +29,7 @@ CHOICES = (
 DESCRIPTIONS = ("config.json", "preprocessor_config.json")  # timm's and transformers'; read by weights/configured.py
 MOST_FILES = 100_000  # of a repository, among which a model is looked for
 _FORM = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME:FILE"
+_FORBIDDEN = "RESNETS_OFFLINE or HF_HUB_OFFLINE says that nothing is to be fetched"
 _NAME = re.compile(r"hf:(?P<repository>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[^:]{1,250}))?(:(?P<file>.{1,500}))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 Beside = Callable[[Path], Sequence[str]]  # a model file → names of the files beside it that hold some of its arrays
@@ -45,8 +47,8 @@ class Wanted:
         return f"hf:{self.repository}" + (f"@{self.revision}" if self.revision != "main" else "")
 
 
-def fetch(name: str, *, quiet: bool = False, beside: Beside | None = None) -> Path:
-    """The model file of a repository of the Hub, with its config.json beside it.
+def fetch(name: str, *, quiet: bool = False, again: bool = False, beside: Beside | None = None) -> Path:
+    """The model file of a repository of the Hub, with its config.json beside it. `again`: downloaded in any case.
 
     `beside` names the other files that an .onnx needs. With RESNETS_OFFLINE or HF_HUB_OFFLINE nothing is asked of the
     network. Raises ResNetsError for a name of another form, a repository or revision that is not to be had, and where
@@ -54,10 +56,14 @@ def fetch(name: str, *, quiet: bool = False, beside: Beside | None = None) -> Pa
     """
     wanted = parsed(name)
     hub = _library()
-    offline = os.environ.get("RESNETS_OFFLINE") == "1" or bool(hub.constants.HF_HUB_OFFLINE)
+    no_network = offline() or bool(hub.constants.HF_HUB_OFFLINE)
+    if no_network and again:
+        raise ResNetsError(
+            f"{wanted} is not fetched again: {_FORBIDDEN}.", "Unset that once, where there is a network."
+        )
     with _bars(hub, shown=not quiet and sys.stderr.isatty()):
         held = _held(hub, wanted)
-        if offline or (held is not None and _suffices(held, wanted, beside)):
+        if no_network or (not again and held is not None and _suffices(held, wanted, beside)):
             return _from_cache(hub, held, wanted)
         try:
             info = hub.HfApi().model_info(
@@ -65,11 +71,11 @@ def fetch(name: str, *, quiet: bool = False, beside: Beside | None = None) -> Pa
             )
         except Exception as error:
             told = failure(hub, error, wanted.repository, wanted.revision)
-            if held is None or not unreachable(hub, error):
+            if again or held is None or not unreachable(hub, error):
                 raise told from error
             _say(f"{told.problem} The copy of commit {held.name[:8]} is used.", quiet)
             return _from_cache(hub, held, wanted)
-        return _download(hub, wanted, info, quiet, beside)
+        return _download(hub, wanted, info, quiet, again, beside)
 
 
 def cached(name: str) -> Path | None:
@@ -98,8 +104,26 @@ def parsed(name: str) -> Wanted:
 
 def name_of(path: Path) -> str | None:
     """hf:OWNER/NAME@COMMIT:FILE of a path in huggingface_hub's cache; None for any other path."""
-    found = re.search(r"/models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/(.+)$", path.as_posix())
+    try:
+        # The file itself is a link to a blob, which has no name.
+        there = Path(os.path.realpath(path.parent), path.name)
+        top = os.path.realpath(_cache()) if "/models--" in there.as_posix() else ""
+        inside = there.relative_to(top).as_posix() if top else ""
+    except (OSError, ValueError):
+        return None
+    found = re.fullmatch(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/(.+)", inside)
     return f"hf:{found[1]}/{found[2]}@{found[3]}:{found[4]}" if found else None
+
+
+def _cache() -> str:
+    """The folder of huggingface_hub's cache, by the rule of its constants.py where it has not been imported yet."""
+    known = sys.modules.get("huggingface_hub.constants")
+    if known is not None:
+        return str(known.HF_HUB_CACHE)
+    told = os.environ.get
+    home = told("HF_HOME", os.path.join(told("XDG_CACHE_HOME", os.path.join("~", ".cache")), "huggingface"))
+    hub = told("HF_HUB_CACHE", told("HUGGINGFACE_HUB_CACHE", os.path.join(home, "hub")))
+    return os.path.expanduser(os.path.expandvars(hub))
 
 
 def _library() -> Any:
@@ -147,29 +171,29 @@ def _listed(files: Sequence[str]) -> str:
     return plain(some(sorted(files), 20)) or "none"
 
 
-def _download(hub: Any, wanted: Wanted, info: Any, quiet: bool, beside: Beside | None) -> Path:
+def _download(hub: Any, wanted: Wanted, info: Any, quiet: bool, again: bool, beside: Beside | None) -> Path:
     """The model and what belongs to it, all of one commit."""
     files = {str(one.rfilename) for one in info.siblings or ()}
     model = chosen(sorted(files), wanted)
     folder = PurePosixPath(model).parent
     described = {name: None for place in (PurePosixPath(), folder) for name in (str(place / d) for d in DESCRIPTIONS)}
     first, *others = [*(name for name in described if name in files), model]
-    if not (_home(hub, wanted) / "snapshots" / str(info.sha) / model).is_file():
+    if again or not (_home(hub, wanted) / "snapshots" / str(info.sha) / model).is_file():
         _say(f"Fetching {model} of {wanted}, commit {str(info.sha)[:8]}, from {hub.constants.ENDPOINT}.", quiet)
-    path = _one(hub, wanted, first)  # by the name of the revision, which the cache then knows for work without network
+    path = _one(hub, wanted, first, again)  # by the name of the revision, which the cache then knows without network
     at = replace(wanted, revision=_commit_of(path) or wanted.revision)
     for name in others:
-        path = _one(hub, at, name)
+        path = _one(hub, at, name, again)
     if beside is not None:
         for name in beside(path):
             if str(folder / name) in files:
-                _unlinked(_one(hub, at, str(folder / name)))
+                _unlinked(_one(hub, at, str(folder / name), again))
     return path
 
 
-def _one(hub: Any, at: Wanted, file: str) -> Path:
+def _one(hub: Any, at: Wanted, file: str, again: bool) -> Path:
     try:
-        return Path(hub.hf_hub_download(at.repository, file, revision=at.revision))
+        return Path(hub.hf_hub_download(at.repository, file, revision=at.revision, force_download=again))
     except Exception as error:
         raise failure(hub, error, at.repository, at.revision, file) from error
 
@@ -230,8 +254,7 @@ def _from_cache(hub: Any, held: Path | None, wanted: Wanted) -> Path:
     if held is None or not there:
         what = f"{wanted}:{wanted.file}" if wanted.file else f"{wanted}"
         raise ResNetsError(
-            f"{what} is not in the cache at {hub.constants.HF_HUB_CACHE}, and RESNETS_OFFLINE or HF_HUB_OFFLINE says"
-            " that nothing is to be fetched.",
+            f"{what} is not in the cache at {hub.constants.HF_HUB_CACHE}, and {_FORBIDDEN}.",
             "Unset that once, where there is a network.",
         )
     return held / chosen(files, wanted)
