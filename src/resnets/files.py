@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +115,7 @@ def alone(path: Path, what: str, waiting: Callable[[], None] | None = None) -> I
     """
     told = False
     while True:
-        handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if _hold(handle) is False:
                 if waiting is None:
@@ -130,6 +131,14 @@ def alone(path: Path, what: str, waiting: Callable[[], None] | None = None) -> I
             return
         finally:
             os.close(handle)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link without what it leads to. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def unwritable(path: Path, error: OSError) -> ResNetsError:

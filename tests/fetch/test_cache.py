@@ -1,5 +1,6 @@
 """What lies in the cache, in what state, and how it goes."""
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got
 from resnets import files
 from resnets.errors import ResNetsError
 from resnets.fetch import cache
+from resnets.fetch import receipt as receipts
 from resnets.fetch.download import state_file
 
 
@@ -112,6 +114,52 @@ def test_remove_takes_all_of_a_row_or_its_part_alone(row, folder):
     assert cache.remove(row) > len(BODY)
     assert not folder.exists()
     assert cache.remove(row) == 0
+
+
+def test_remove_leaves_what_is_not_ours(row, server, folder, capsys):
+    row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))
+    server.put("/resnet-18-md5.txt", hashlib.md5(BODY).hexdigest().encode())
+    got(row)
+    (folder / "old" / "deep").mkdir(parents=True)
+    for name in (".unpack.01234567", ".old.01234567"):
+        (folder / name).mkdir()
+        (folder / name / "x").write_bytes(b"")
+    for name in ("thesis.txt", "old/deep/listed", "old/deep/other", ".receipt.json.01234567.part"):
+        (folder / name).write_bytes(b"12345")
+    receipt = cache.recorded(row)
+    listed = replace(receipt.kept[0], path="old/deep/listed")
+    receipts.write(folder, replace(receipt, kept=(*receipt.kept, listed)))
+    before = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert cache.remove(row, partial=True) == 0
+    capsys.readouterr()
+    assert cache.remove(row) == before - 10
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == [
+        "old", "old/deep", "old/deep/other", "thesis.txt",
+    ]  # fmt: skip
+    assert capsys.readouterr().err == f"{folder}: old, thesis.txt left alone: not what was downloaded of resnet18.fb\n"
+
+
+def test_remove_follows_no_link(row, folder, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_bytes(BODY)
+    folder.parent.mkdir()
+    folder.symlink_to(theirs)
+    for partial in (False, True):
+        with pytest.raises(ResNetsError, match="is a link, and what it leads to is left alone"):
+            cache.remove(row, partial=partial)
+    folder.unlink()
+    got(row)
+    packed = replace(row, file="r18.tar.gz", member=".onnx")
+    receipt = receipts.read(folder)
+    (folder / "mine").symlink_to(theirs)
+    (folder / "r18").symlink_to(theirs)
+    (folder / ".old.01234567").symlink_to(theirs)
+    receipts.write(folder, replace(receipt, kept=(*receipt.kept, replace(receipt.kept[0], path="mine/thesis.txt"))))
+    cache.part(packed).symlink_to(theirs / "thesis.txt")
+    cache.remove(packed)
+    assert sorted(os.listdir(folder)) == ["mine"]
+    assert (theirs / "thesis.txt").read_bytes() == BODY
 
 
 def test_remove_of_a_part_alone_leaves_no_empty_folder(row, folder):

@@ -6,15 +6,17 @@ process that was killed in time: it is checked before it is used.
 """
 
 import os
-import shutil
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnets import files
-from resnets.errors import ResNetsError, plain
+from resnets.errors import ResNetsError, plain, some
 from resnets.fetch import receipt as receipts
 from resnets.fetch import verify
+from resnets.fetch.announce import say
+from resnets.fetch.partial import state_file
 from resnets.fetch.receipt import Kept, Receipt
 from resnets.published.row import Published
 from resnets.published.table import PUBLISHED
@@ -187,24 +189,30 @@ def entries() -> list[Entry]:
 
 
 def remove(row: Published, *, partial: bool = False) -> int:
-    """Remove everything of a row, or its `partial` download alone; how many bytes that was.
+    """Remove what was downloaded of a row, or its `partial` download alone; how many bytes that was.
 
-    Raises ResNetsError while another process downloads it, and where it cannot be removed.
+    No link is followed, and what else lies in its folder is left there, which a line on stderr says. Raises
+    ResNetsError while another process downloads it, where its folder is a link, and where it cannot be removed.
     """
     where = home(row)
     if not os.path.lexists(where):
         return 0
-    arrived = [path for path in (part(row), part(row).with_name(f"{part(row).name}.json")) if path.exists()]
-    weight = sum(map(_size, arrived)) if partial else _weight(where)
+    if os.path.islink(where):
+        raise ResNetsError(
+            f"{where} is a link, and what it leads to is left alone.", "Remove the link, or what it leads to, yourself."
+        )
     try:
         with files.alone(where / LOCK, str(where)):
-            for path in arrived if partial else [path for path in where.iterdir() if path.name != LOCK]:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-            if all(path.name == LOCK for path in where.iterdir()):
+            found = [path for path in _arrived(row) if os.path.lexists(path)] if partial else _ours(row)
+            weight = sum(map(_weight, found))
+            for path in found:
+                files.discard(path)
+            others = sorted(path.name for path in where.iterdir() if path.name != LOCK)
+            if not (others and partial):
+                weight += _size(where / LOCK)
                 (where / LOCK).unlink()
+        if others and not partial:
+            say(f"{where}: {some(others)} left alone: not what was downloaded of {row.name}")
         with suppress(OSError):  # files of other kinds are left, or another process has begun to fetch it anew
             where.rmdir()
     except OSError as error:
@@ -214,8 +222,39 @@ def remove(row: Published, *, partial: bool = False) -> int:
     return weight
 
 
+def unpacked(row: Published) -> Path:
+    """The folder with the files of an archive."""
+    return home(row) / row.file.removesuffix(".gz").rpartition(".")[0]
+
+
+def _arrived(row: Published) -> tuple[Path, Path]:
+    return part(row), state_file(part(row))
+
+
+def _ours(row: Published) -> list[Path]:
+    """What this package has put into a row's folder or looks for there, its lock left out; folders with all in them."""
+    where, receipt = home(row), receipts.read(home(row))
+    checksum = (row.checksum_url or "").rpartition("/")[2]
+    known = {row.file, receipts.NAME, *(path.name for path in _arrived(row))} | ({checksum} - {""})
+    known |= {unpacked(row).name} if row.member else set()
+    temporary = re.compile(rf"\.({'|'.join(map(re.escape, known))})\.[0-9a-f]{{8}}\.part|\.(unpack|old)\.[0-9a-f]{{8}}")
+    found = [path for path in where.iterdir() if path.name in known or temporary.fullmatch(path.name)]
+    listed = [where / one.path for one in receipt.kept] if receipt else []
+    real = os.path.realpath(where)
+    # Of a folder that the receipt of an earlier version lists, the files alone, where no link leads to them.
+    return found + [
+        path
+        for path in listed
+        if path.relative_to(where).parts[0] not in known
+        and os.path.realpath(path.parent) == os.path.join(real, *path.relative_to(where).parts[:-1])
+        and os.path.isfile(path)
+    ]
+
+
 def _weight(path: Path) -> int:
-    """The bytes of all files below a folder."""
+    """The bytes of a file, or of all files below a folder."""
+    if path.is_symlink() or not path.is_dir():
+        return _size(path)
     return sum(_size(Path(where) / name) for where, _, names in os.walk(path) for name in names)
 
 

@@ -1,7 +1,6 @@
 """A file that has arrived goes in; its model under its final name, with a receipt, comes out, or why it is refused."""
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -117,7 +116,7 @@ def _named(row: Published, arrived: Arrived) -> tuple[Kept, ...]:
 def _unpacked(row: Published, suffix: str, arrived: Arrived) -> tuple[tuple[Kept, ...], str]:
     """The files of an archive in a folder called as it is, and which of them is the model."""
     home = cache.home(row)
-    place = home / row.file.removesuffix(".gz").rpartition(".")[0]
+    place = cache.unpacked(row)
     fresh = home / f"{_FRESH}{os.urandom(4).hex()}"
     fresh.mkdir()
     try:
@@ -151,7 +150,8 @@ def _sweep(home: Path) -> None:
     """Remove what killed processes left of unpacking."""
     for path in home.iterdir():
         if path.name.startswith((_FRESH, _OLD)):
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                files.discard(path)
 
 
 def _flush(path: Path) -> None:
