@@ -94,6 +94,22 @@ def test_the_main_figure_is_of_one_crop_at_the_size_of_the_recipe(row):
     assert " - " in listing.published_table([replace(row, reported=())])
 
 
+def test_a_figure_of_another_recipe_than_the_row_s_has_a_star():
+    """The sizes are the same: the zoo resized to a square what its README resizes to a short side."""
+    for name, starred in (("resnet18-v1.zoo7", True), ("resnet50-v1.zoo12-int8", False), ("resnet50.tv2", False)):
+        (line,) = listing.published_table([PUBLISHED[name]]).splitlines()[1:]
+        assert ("*" in line) == starred, line
+
+
+def test_conditions_say_who_says_them():
+    one = Reported("error", "20.1", "4.8", 320, "", resize=320, pool="window7", conditions_source="https://there")
+    assert listing.conditions(one) == (
+        "ImageNet validation, 1 crop of 320, resized to 320, pooled over windows of 7x7 (https://there)"
+    )
+    other = Reported("accuracy", "70.1", None, 224, "", recipe="zoo-notebook", conditions="on a Tuesday")
+    assert listing.conditions(other).endswith("1 crop of 224, recipe zoo-notebook, on a Tuesday")
+
+
 def test_errors_have_the_decimals_that_are_printed():
     assert listing.errors(Reported("accuracy", "69.758", None, 224, "")) == "30.242/-"
     assert listing.errors(Reported("error", "24.10", "7.02", 224, "")) == "24.10/7.02"

@@ -95,11 +95,14 @@ def errors(figure: Reported, most: int = 9) -> str:
 
 
 def conditions(figure: Reported) -> str:
-    """What a figure is of: data, crops, sides in pixels."""
+    """What a figure is of: data, crops, sides in pixels, and whatever else is said; and who says that."""
     crops = "1 crop" if figure.crops == 1 else f"{figure.crops} crops"
     resized = f", resized to {figure.resize}" if figure.resize else ""
+    pooled = ", pooled over windows of 7x7" if figure.pool == "window7" else ""
+    recipe = f", recipe {figure.recipe}" if figure.recipe else ""
     more = f", {figure.conditions}" if figure.conditions else ""
-    return f"{figure.data}, {crops} of {figure.crop}{resized}{more}"
+    source = f" ({figure.conditions_source})" if figure.conditions_source else ""
+    return f"{figure.data}, {crops} of {figure.crop}{resized}{pooled}{recipe}{more}{source}"
 
 
 LICENCES = {"Apache-2.0": "Apache", "BSD-3-Clause": "BSD-3", "CC-BY-NC-4.0": "BY-NC", "none stated": "none"}
@@ -179,7 +182,9 @@ def _cells(row: Published) -> tuple[str, ...]:
 
 
 def _as_prepared(figure: Reported, row: Published) -> bool:
-    """Whether a figure was measured on one crop of the sizes that the row's recipe has, as far as that is printed."""
+    """Whether a figure was measured on one crop of the row's recipe, in its sizes, as far as that is printed."""
+    if figure.recipe not in (None, cards.name_of(row.recipe)):
+        return False
     sizes = (figure.resize or row.recipe.size, figure.crop)
     return figure.crops == 1 and sizes == (row.recipe.size, row.recipe.crop)
 

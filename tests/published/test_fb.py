@@ -48,6 +48,20 @@ def test_what_the_page_says_of_two_networks_is_in_their_descriptions(shared):
     assert [row.also for row in fb.ROWS if row.also] == [("resnet200.fb",)]
 
 
+def test_what_the_page_does_not_print_has_a_source_of_its_own(shared):
+    """It prints crops, and neither what images are resized to nor how the maps of larger ones are pooled."""
+    page = page_of(shared)
+    assert "256" not in page.replace("sha256", "")
+    for row in fb.ROWS:
+        for score in row.reported:
+            large = score.crop == 320
+            assert score.source == fb.PAGE
+            assert (score.resize, score.pool) == ((320, "window7") if large else (256, "global"))
+            assert score.conditions_source.removeprefix(fb.REPOSITORY) == (
+                "/issues/31" if large else "/blob/master/datasets/imagenet.lua"
+            )
+
+
 def test_nobody_printed_a_digest_or_a_size():
     for row in fb.ROWS:
         assert (row.digests, row.size, row.checksum_url) == ((), None, None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import resnets.published
+from resnets.card import RECIPES
 from resnets.catalog import ARCHITECTURES, differing
 from resnets.images.prepare import normalise, prepare
 from resnets.labels import lists
@@ -113,6 +114,9 @@ def test_every_number_says_who_printed_it():
         for score in row.reported:
             assert score.source.startswith("https://")
             assert score.kind in ("accuracy", "error")
+            assert score.pool in ("global", "window7")
+            assert score.recipe is None or score.recipe in RECIPES
+            assert score.conditions_source == "" or score.conditions_source.startswith("https://")
             assert all(re.fullmatch(r"\d\d?\.\d+", x) for x in (score.top1, score.top5) if x is not None)
             assert score.top5_error is None or 0 < score.top5_error < score.top1_error < 50
             assert score.resize is None or score.resize >= score.crop

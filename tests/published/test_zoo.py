@@ -109,6 +109,7 @@ def test_quantised_graphs_run_as_they_are_and_each_source_has_its_own_pixels():
     for name, row in found.items():
         recipe = "caffe2" if ".caffe2-" in name else "zoo-notebook" if ".zoo12" in name else "zoo-readme"
         assert row.recipe == RECIPES[recipe]
+        assert all(score.recipe == "zoo-notebook" for score in row.reported)
         assert any("--recipe zoo-notebook" in note for note in row.notes) == (recipe == "zoo-readme")
 
 

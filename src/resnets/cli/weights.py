@@ -23,8 +23,9 @@ QUIET = click.option("--quiet", is_flag=True, help="Print nothing but the result
 WILD = "*?["
 BELOW = """\
 accuracy, error: top-1/top-5 in percent, of one crop, as the publisher has it;
-the error beside an accuracy is what it lacks to 100. *: measured at another
-size than the recipe's. Sources and conditions of each: resnets show NAME"""
+the error beside an accuracy is what it lacks to 100. *: measured at other
+sizes or by another recipe than the row's. Sources and conditions of each:
+resnets show NAME"""
 
 
 @click.command("list")

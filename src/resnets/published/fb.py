@@ -9,8 +9,13 @@ from resnets.card import RECIPES
 from resnets.catalog import find
 from resnets.published.row import Published, Reported
 
-PAGE = "https://github.com/facebookarchive/fb.resnet.torch/blob/master/pretrained/README.md"
+REPOSITORY = "https://github.com/facebookarchive/fb.resnet.torch"
+PAGE = f"{REPOSITORY}/blob/master/pretrained/README.md"
 HOST = "https://d2j0dndfm35trm.cloudfront.net"
+TRANSFORMS = f"{REPOSITORY}/blob/master/datasets/imagenet.lua"  # of validation: Scale(256), then CenterCrop or TenCrop
+# One of its authors: the short side resized to 320, cropped to 320x320, and the network run fully convolutionally,
+# which is to have its 7x7 pooling and its classifier at every place of the larger map.
+LARGE = f"{REPOSITORY}/issues/31"
 LICENCE = "BSD-3-Clause, with an additional grant of patents (version 2)"
 
 # Not those of resnet.lua and preresnet.lua as they stand: issues 41, 42, 45, 49, 117 and 191 of the repository.
@@ -48,10 +53,10 @@ _NOTES = {
 def _reported(depth: int) -> tuple[Reported, ...]:
     one, five, one_of_ten, five_of_ten = _ERRORS[depth]
     found = (
-        Reported("error", one, five, 224, PAGE, resize=256),
-        Reported("error", one_of_ten, five_of_ten, 224, PAGE, crops=10, resize=256),
+        Reported("error", one, five, 224, PAGE, resize=256, conditions_source=TRANSFORMS),
+        Reported("error", one_of_ten, five_of_ten, 224, PAGE, crops=10, resize=256, conditions_source=TRANSFORMS),
     )
-    large = Reported("error", "20.1", "4.8", 320, PAGE, resize=320, conditions="pooled over 7x7 windows")
+    large = Reported("error", "20.1", "4.8", 320, PAGE, resize=320, pool="window7", conditions_source=LARGE)
     return (*found, large) if depth == 200 else found
 
 

@@ -25,7 +25,10 @@ class Reported:
     """What a publisher reports on the 50,000 validation images of ImageNet, or on other `data`, in percent.
 
     `kind`: accuracy or error, whichever is printed; `top1` and `top5` are the digits as printed. `crop`: its side in
-    pixels; `resize`: what the short side is brought to before, where that is said. `source`: where it is printed.
+    pixels; `resize`: what the short side is brought to before, where that is said. `recipe`: the one it was measured
+    with, by its name, where that is another than the row's or might be taken for another. `pool`: over the whole last
+    map (global), or the mean of the logits over all its windows of 7x7 (window7). `source`: where it is printed;
+    `conditions_source`: where resize, pool and conditions are said, where that is another place.
     """
 
     kind: str
@@ -35,7 +38,10 @@ class Reported:
     source: str
     crops: int = 1
     resize: int | None = None
+    recipe: str | None = None
+    pool: str = "global"
     conditions: str = ""
+    conditions_source: str = ""
     data: str = "ImageNet validation"
 
     @property

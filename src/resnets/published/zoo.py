@@ -121,7 +121,7 @@ def _reported(name: str, page: str) -> tuple[Reported, ...]:
     if printed is None:
         return ()
     conditions = _COMPRESSOR if ".zoo12" in name else _NOTEBOOK
-    return (Reported("accuracy", *printed, 224, page, conditions=conditions),)
+    return (Reported("accuracy", *printed, 224, page, recipe="zoo-notebook", conditions=conditions),)
 
 
 def _recipe(name: str) -> Recipe:
