@@ -135,6 +135,18 @@ def test_a_card_with_anything_in_it_is_refused_or_shown(tiny_model):
     assert shown > 100
 
 
+def test_a_score_is_shown_with_every_condition(tiny_model, tmp_path):
+    score = {
+        "data": "val", "images": 9, "crops": 1, "crop": 320, "resize": 321, "pool": "window7", "recipe": "fb",
+        "conditions": "at night", "conditions_source": "https://there", "date": "2016-04-18", "top1_error": 20.1,
+    }  # fmt: skip
+    model = files.load(tiny_model)
+    files.save(replace(model, card=replace(model.card, scores=(score,))), tmp_path / "m.onnx")
+    (line,) = [line for line in page(describe(str(tmp_path / "m.onnx"))).splitlines() if line.startswith("score")]
+    conditions = {name: value for name, value in score.items() if name != "top1_error"}
+    assert line.endswith(f"20.10 %: {', '.join(f'{name} {value}' for name, value in conditions.items())}")
+
+
 def test_what_stands_in_a_card_does_not_command_the_terminal(tiny_model, tmp_path):
     model = files.load(tiny_model)
     evil = "\x1b]0;x\x07\nfile  another"

@@ -244,10 +244,11 @@ def _score(score: Facts) -> str:
     interval: Any = score.get("top1_interval")
     pair = isinstance(interval, list) and len(interval) == 2
     between = f" ({_figure(interval[0])} to {_figure(interval[1])})" if pair else ""
-    conditions = ", ".join(
-        f"{name} {score[name]}" for name in ("data", "images", "crops", "crop", "date") if name in score
-    )
+    conditions = ", ".join(f"{name} {score[name]}" for name in _CONDITIONS if name in score)
     return f"top-1 error {_figure(score.get('top1_error', 'not stated'))} %{between}: {conditions}"
+
+
+_CONDITIONS = "data images crops crop resize pool recipe conditions conditions_source date".split()
 
 
 def _figure(value: Any) -> str:

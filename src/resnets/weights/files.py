@@ -53,12 +53,15 @@ def _notes(found: Model, card: Card) -> tuple[str, ...]:
 
 
 def _completed(card: Card, source: Source) -> Card:
-    """The card, where it says nothing of pixels or labels, with what the file's publisher says."""
+    """The card, where it says nothing of pixels or labels, with what the file's publisher says.
+
+    Raises ResNetsError where the file is another network than its publisher's.
+    """
     if source.file is None or None not in (card.recipe, card.labels):
         return card
     from resnets.weights.origin import completed
 
-    return completed(card, source.path)
+    return completed(card, source.path, lambda: format_of(source.path).room.read(source, None).architecture)
 
 
 def _readable(source: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,18 @@ Only what is stated counts: by the row of the table of published weights whose f
 timm or transformers put beside it.
 """
 
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from resnets.card import Card
-from resnets.catalog import ARCHITECTURES
-from resnets.errors import plain, short, utf8
+from resnets.catalog import ARCHITECTURES, Architecture, differing, summary
+from resnets.errors import ResNetsError, plain, short, utf8
 from resnets.fetch import cache, hub
+from resnets.fetch.receipt import Kept, Receipt
+from resnets.fetch.verify import PINNED
 from resnets.labels import lists
 from resnets.network import same
 from resnets.published.row import Published, Reported
@@ -19,39 +23,95 @@ from resnets.weights.configured import Stated, stated_by_timm, stated_by_transfo
 from resnets.weights.dialects import config
 
 
-def completed(card: Card, path: Path) -> Card:
+def completed(card: Card, path: Path, network: Callable[[], Architecture] | None = None) -> Card:
     """The card with what is published of the file at that path; as it is where nothing is.
 
-    A card of ours, which has the digest of its arrays, is only completed by a row of the table. What of a config.json
-    cannot be used is said in `source["notes"]`, and what was taken from it in `source["config"]`.
+    A row of the table speaks of its file alone, once that has been verified and as long as it is as it was then. A card
+    of ours, which has the digest of its arrays, is only completed by such a row. What of a config.json cannot be used
+    is said in `source["notes"]`, and what was taken from it in `source["config"]`. `network`: how to have the network
+    that a card does not tell, which takes a while. Raises ResNetsError for another network than the row's.
     """
+    found = cache.verified(path)
+    if found is not None and found[2].path == found[1].model:
+        return _of_row(_compared(card, path, found[0], found[1], network), *found)
     row = cache.row_of(path)
-    if row is not None:
-        receipt = cache.recorded(row)
-        inside = path.absolute().relative_to(cache.home(row).absolute()).as_posix()
-        checked = {} if receipt is None else {kept.path: kept.sha256 for kept in receipt.kept}
-        if inside == row.file or inside in checked:
-            return _of_row(card, row, (receipt and receipt.url) or row.urls[0], checked.get(inside))
+    if row is not None and _belongs(row, path):
+        return _noted(card, f"It lies where {row.name} belongs but has not been verified: use it by name.")
     return card if card.weights_sha256 is not None else _of_config(_of_hub(card, path), path)
 
 
-def _of_row(card: Card, row: Published, url: str, sha256: str | None) -> Card:
+def _belongs(row: Published, path: Path) -> bool:
+    """Whether a path in the folder of a row is the place of its model."""
+    receipt = cache.recorded(row)
+    places = (cache.place(row), *([cache.home(row) / receipt.model] if receipt else ()))
+    return path.suffix == row.member or os.path.realpath(path) in map(os.path.realpath, places)
+
+
+# What no two networks of one name differ in; of the rest some of the table stands there as users of a file told it.
+_SAME = frozenset("block blocks widths stem stem_widths groups base_width input_channels classes".split())
+
+
+def _compared(
+    card: Card, path: Path, row: Published, receipt: Receipt, network: Callable[[], Architecture] | None
+) -> Card:
+    """The card of a row's file, with a note where details of its network are not those of the row.
+
+    The network of a graph that runs as it is, is recovered from it where no digest tells what file it is. Raises
+    ResNetsError where it is another network: the file is none of the row's then, whatever its name.
+    """
+    if row.architecture is None:
+        return card
+    remedy = f"`resnets cache clear {row.name}` removes it: then fetch it, or put {row.file} of its publisher there."
+    theirs = card.architecture
+    try:
+        if theirs is None and network is not None and PINNED in receipt.checked:
+            theirs = network()
+    except ResNetsError as error:
+        raise ResNetsError(f"{path} is not {row.name}. {error.problem}", remedy) from error
+    if theirs is None or same(theirs, row.architecture):
+        return card
+    fields = differing(theirs, row.architecture)
+    if fields.keys() & _SAME:
+        sizes = [name for name in ("classes", "input_channels") if name in fields]
+        its, known = (_named(a, sizes) for a in (theirs, row.architecture))
+        raise ResNetsError(f"{path} is not {row.name}: its network is {its}, and the published one {known}.", remedy)
+    told = ", ".join(f"{name} {its} (published: {known})" for name, (its, known) in fields.items())
+    return _noted(card, f"Its network is not in all details that of {row.name}, and is taken as it is: {told}.")
+
+
+def _named(architecture: Architecture, sizes: Sequence[str]) -> str:
+    what = " and ".join(f"{getattr(architecture, name):,} {name.replace('_', ' ')}" for name in sizes)
+    return summary(architecture) + (f" of {what}" if what else "")
+
+
+def _of_row(card: Card, row: Published, receipt: Receipt, entry: Kept) -> Card:
+    # Of a file that was put there by hand, a digest alone tells where it is from.
+    url = receipt.url or (row.urls[0] if row.digests else "")
     return replace(
         card,
         name=row.name,
         recipe=row.recipe,
         labels=lists.read(row.labels),
         licence=row.licence,
-        source={**card.source, "published": row.name, "url": url} | ({"sha256": sha256} if sha256 else {}),
+        source={**card.source, "published": row.name, **({"url": url} if url else {}), "sha256": entry.sha256},
         scores=tuple(_score(score) for score in row.reported),
     )
 
 
 def _score(reported: Reported) -> dict[str, Any]:
+    """The figure as a card has it, with every condition that is known."""
+    conditions = {
+        "resize": reported.resize,
+        "pool": reported.pool,
+        "recipe": reported.recipe,
+        "conditions": reported.conditions,
+        "conditions_source": reported.conditions_source,
+    }
     return {
         "data": f"{reported.data}, as reported at {reported.source}",
         "crops": reported.crops,
         "crop": reported.crop,
+        **{name: value for name, value in conditions.items() if value},
         "top1_error": reported.top1_error,
         "top5_error": reported.top5_error,
     }
