@@ -37,20 +37,20 @@ def place(path: Path) -> Path:
     return place
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, links: bool = True) -> None:
     """Write a file whole or not at all. Raises ResNetsError as `whole` does."""
-    with whole(path) as file:
+    with whole(path, links=links) as file:
         file.write(data)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
+def whole(path: Path, *, links: bool = True) -> Iterator[BinaryIO]:
     """A file to write, that takes `path`'s name when the block ends well and vanishes when it does not.
 
-    Raises ResNetsError as `place` does, and where the folder cannot be written or the disk is full; what stood at
-    `path` is then untouched.
+    A link at `path` is followed, or without `links` replaced. Raises ResNetsError as `place` does, and where the folder
+    cannot be written or the disk is full; what stood at `path` is then untouched.
     """
-    path = place(path)
+    path = place(path) if links else path
     try:
         file = _temporary(path)
     except OSError as error:

@@ -49,6 +49,8 @@ def test_the_states_of_a_row(row, folder):
     place = cache.place(row)
     assert cache.state(row) == cache.State("absent")
     folder.mkdir(parents=True)
+    cache.part(row).write_bytes(b"")  # of a process that was killed before anything came
+    assert cache.state(row) == cache.State("absent")
     cache.part(row).write_bytes(b"123")
     assert cache.state(row) == cache.State("partial", 3)
     place.write_bytes(BODY)

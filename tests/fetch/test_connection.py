@@ -21,7 +21,7 @@ SHORT = Patience(connect=0.5, stall=0.4, slowest=1000, tries=2, pause=0.01)
 def refusal(url: str, part: Path, patience: Patience = SHORT) -> str:
     with pytest.raises(DownloadError) as caught:
         download(url, part, patience=patience)
-    assert not part.stat().st_size
+    assert not part.exists()
     return str(caught.value)
 
 

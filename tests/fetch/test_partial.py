@@ -10,7 +10,7 @@ import time
 import pytest
 from tests.fetch.downloading import BODY, OTHER, SHA, SHORT
 
-from resnets.fetch.download import download, state_file
+from resnets.fetch.download import DownloadError, Patience, download, state_file
 
 CHILD = """
 import sys, resource
@@ -117,3 +117,35 @@ def test_a_part_of_which_nothing_sound_is_known_is_begun_again(server, part, sta
     download(server.url("/model"), part, checkable=True, patience=SHORT)
     assert part.read_bytes() == OTHER
     assert server.requests[0].range is None
+
+
+def test_a_state_is_never_written_through_a_link(server, part, tmp_path):
+    server.put("/model", BODY)
+    theirs = tmp_path / "thesis.txt"
+    theirs.write_text("mine")
+    state_file(part).symlink_to(theirs)
+    server.once("/model", after=100_000)
+    with pytest.raises(DownloadError):
+        download(server.url("/model"), part, patience=Patience(tries=1))
+    assert theirs.read_text() == "mine"
+    assert json.loads(state_file(part).read_text("utf-8"))["url"] == server.url("/model")
+    part.unlink()
+    part.symlink_to(theirs)
+    with pytest.raises(OSError, match="symbolic"):
+        download(server.url("/model"), part)
+    assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_where_nothing_comes_no_part_is_left(server, part, begun):
+    if begun:
+        part.write_bytes(BODY[:1000])
+    server.once("/model", status=404)
+    with pytest.raises(DownloadError):
+        download(server.url("/model"), part, patience=SHORT)
+    assert part.exists() == begun
+    server.put("/model", BODY, headers={"Content-Length": str(len(BODY) - 5)})
+    with pytest.raises(DownloadError, match="more than it has announced"):
+        download(server.url("/model"), part, patience=SHORT)
+    assert not part.exists()
+    assert not state_file(part).exists()

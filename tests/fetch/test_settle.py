@@ -110,6 +110,23 @@ def test_the_md5_beside_a_file_is_fetched_compared_and_kept(row, server, folder,
     assert cache.recorded(row).checked == "the MD5 beside the file"
 
 
+def test_nothing_is_written_through_a_link(row, server, folder, tmp_path):
+    row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))
+    server.put("/resnet-18-md5.txt", MD5.encode())
+    (tmp_path / "theirs").write_text("mine")
+    folder.mkdir(parents=True)
+    for name in ("receipt.json", "resnet-18-md5.txt", "resnet-18.t7"):
+        (folder / name).symlink_to(tmp_path / "theirs")
+    got(row, again=True)
+    assert cache.state(row).kind == "cached"
+    assert (tmp_path / "theirs").read_text() == "mine"
+    cache.remove(row)
+    (folder).mkdir()
+    (folder / ".lock").symlink_to(tmp_path / "none")
+    assert f"{folder / '.lock'} cannot be read or written" in str(refused(row))
+    assert not (tmp_path / "none").exists()
+
+
 def test_another_md5_beside_a_file_refuses_it(row, server, folder):
     row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))
     server.put("/resnet-18-md5.txt", b"0" * 32)

@@ -133,7 +133,7 @@ def state(row: Published) -> State:
         return State("unchecked", size)
     if os.path.isfile(place(row)):
         return State("unchecked", _size(place(row)))
-    if os.path.isfile(part(row)):
+    if os.path.isfile(part(row)) and _size(part(row)):
         return State("partial", _size(part(row)))
     return State("absent")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnets import files
 from resnets.errors import ResNetsError, plain
-from resnets.fetch import cache, settle, sources, verify
+from resnets.fetch import cache, partial, settle, sources, verify
 from resnets.fetch.announce import Announced, megabytes, say
 from resnets.fetch.contents import ENOUGH, mistaken
 from resnets.fetch.download import DownloadError, Patience, download, text
@@ -158,13 +158,13 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
             arrived = Arrived(part, url, got.size, got.digests, *_checksum(row, patience))
             model = settle.settle(row, arrived, lambda line: say(line, quiet))
         except RejectedError as error:
-            settle.forget(part)
+            partial.forget(part)
             if restarted or not got.resumed:
                 raise
             restarted = True
             say(f"{row.name}: {error}; once more from the start", quiet)
             continue
-        settle.forget(part)
+        partial.forget(part)
         found = cache.recorded(row)
         if found is not None:
             say(f"{row.name}: {megabytes(got.size)}, checked against {found.checked}", quiet)

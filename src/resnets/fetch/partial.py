@@ -47,6 +47,13 @@ def read(part: Path) -> Origin | None:
     return Origin(url, validator, total)
 
 
+def forget(part: Path) -> None:
+    """Remove a part file and what is known of it."""
+    for path in (part, state_file(part)):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
 def sendable(text: str) -> bool:
     """Whether a text may stand in a header."""
     return len(text) <= 1002 and text.isascii() and text.isprintable()
@@ -79,6 +86,8 @@ class Part:
         self.digests.close()
         self._early.wait()
         os.close(self._file)
+        if not self.done:  # nothing has come, and an empty file would say that something had
+            forget(self.path)
 
     def write(self, block: memoryview) -> None:
         """Adds bytes at the end, of which the digests do not know yet."""
@@ -99,11 +108,13 @@ class Part:
         self.done = self._furthest = 0
         self.digests.restart()
         self.origin = origin
-        if origin is None:
-            with suppress(FileNotFoundError):
-                os.unlink(state_file(self.path))
-        else:  # half a state, of a process killed here, is none, and an empty part is all that is lost
-            state_file(self.path).write_text(json.dumps(asdict(origin)), "utf-8")
+        with suppress(FileNotFoundError):
+            os.unlink(state_file(self.path))
+        if origin is not None:
+            # A new file: a link there may lead anywhere. Half a state, of a process killed here, is none, and an empty
+            # part is all that is lost.
+            with state_file(self.path).open("x", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(origin)))
 
     def shorten(self, done: int) -> None:
         """Keeps the first `done` bytes."""

@@ -59,7 +59,7 @@ def kept(home: Path, path: str, sha256: str) -> Kept:
 def write(home: Path, receipt: Receipt) -> None:
     """Put it into the row's folder, whole or not at all. Raises ResNetsError where it cannot be written."""
     text = json.dumps({"format": FORMAT, **asdict(receipt)}, indent=1)
-    files.write_whole(home / NAME, text.encode())
+    files.write_whole(home / NAME, text.encode(), links=False)
 
 
 def read(home: Path) -> Receipt | None:

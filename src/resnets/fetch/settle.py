@@ -161,7 +161,7 @@ def _flush(path: Path) -> None:
 
 def _text(home: Path, name: str, text: str) -> tuple[Kept, ...]:
     if not (home / name).is_file() or (home / name).read_bytes() != text.encode():
-        files.write_whole(home / name, text.encode())
+        files.write_whole(home / name, text.encode(), links=False)
     return (receipts.kept(home, name, verify.digests(home / name)["sha256"]),)
 
 
@@ -189,10 +189,3 @@ def _record(home: Path, receipt: Receipt, say: Callable[[str], None]) -> None:
         receipts.write(home, receipt)
     except ResNetsError as error:
         say(f"{receipt.name}: {error.problem} It is checked again when it is used next.")
-
-
-def forget(part: Path) -> None:
-    """Remove what has arrived of a download."""
-    for path in (part, part.with_name(f"{part.name}.json")):
-        with suppress(FileNotFoundError):
-            path.unlink()
