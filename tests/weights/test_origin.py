@@ -38,7 +38,7 @@ PROCESSOR = {
 @pytest.fixture
 def described(tmp_path, random_model):
     """Writes a bare file of torchvision's names, and what is given beside it; the model that is then read."""
-    path = tmp_path / "net.safetensors"
+    path = tmp_path / "model.safetensors"
 
     def read(value=None, /, net=NET, text=None, processor=None, **changed):
         files.save(random_model(net), path, names="torchvision")
@@ -130,7 +130,7 @@ def test_a_pipe_under_its_name_is_no_configuration(described, tmp_path):
     described()
     os.unlink(tmp_path / "config.json")
     os.mkfifo(tmp_path / "config.json")
-    assert "no regular file" in files.load(tmp_path / "net.safetensors").notes[-1]
+    assert "no regular file" in files.load(tmp_path / "model.safetensors").notes[-1]
 
 
 def test_labels_of_damaged_lists_are_none(described):
@@ -155,6 +155,21 @@ def test_transformers_configuration_is_the_card(described):
     assert described(value).card.labels is None
     value["id2label"] = {str(n): label.name for n, label in enumerate(lists.read("imagenet-1k"))}
     assert described(value, net=replace(NET, classes=1000)).card.labels == lists.read("imagenet-1k")
+
+
+def test_a_configuration_says_nothing_of_files_of_other_names(described, tmp_path, random_model):
+    """Such as one's own, saved in the folder that another model was downloaded to."""
+    described(label_names=NAMES)
+    own = tmp_path / "finetuned-birds.safetensors"
+    files.save(random_model(NET), own, names="torchvision")
+    files.save(random_model(NET), tmp_path / "pytorch_model.pth", names="torchvision")
+    for text in (None, "{"):
+        if text is not None:
+            (tmp_path / "config.json").write_text(text)
+        found = files.load(own)
+        assert (found.card.recipe, found.card.labels, found.card.licence) == (None, None, None)
+        assert not any("config.json" in note for note in found.notes)
+        assert any("config.json" in note for note in files.load(tmp_path / "pytorch_model.pth").notes)
 
 
 def test_a_card_of_ours_needs_no_configuration(described, tmp_path, random_model):
@@ -183,7 +198,7 @@ def test_other_configurations_say_nothing(described):
 
 def test_a_graph_is_completed_too(described, tmp_path, rewritten, photos):
     """What is run as it is, is prepared by the configuration beside it."""
-    path = rewritten("y")
+    path = rewritten("y").rename(tmp_path / "model.onnx")
     small = {**INNER, "input_size": [3, 32, 32], "crop_pct": 1.0}
     path.with_name("config.json").write_text(
         json.dumps({"architecture": "resnet20", "pretrained_cfg": small, "label_names": NAMES})

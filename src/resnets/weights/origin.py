@@ -1,7 +1,7 @@
 """The card of a file without one goes in; with what its publisher says of labels and pixels it comes out.
 
 Only what is stated counts: by the row of the table of published weights whose file it is, or by the config.json that
-timm or transformers put beside it.
+timm or transformers put beside a file of theirs.
 """
 
 import os
@@ -37,7 +37,11 @@ def completed(card: Card, path: Path, network: Callable[[], Architecture] | None
     row = cache.row_of(path)
     if row is not None and _belongs(row, path):
         return _noted(card, f"It lies where {row.name} belongs but has not been verified: use it by name.")
-    return card if card.weights_sha256 is not None else _of_config(_of_hub(card, path), path)
+    hf = hub.name_of(path)
+    # Of a file of another name, an own one say in the same folder, a config.json says nothing.
+    if card.weights_sha256 is not None or (hf is None and path.stem not in config.MODELS):
+        return card
+    return _of_config(_of_hub(card, path, hf) if hf else card, path)
 
 
 def _belongs(row: Published, path: Path) -> bool:
@@ -117,11 +121,8 @@ def _score(reported: Reported) -> dict[str, Any]:
     }
 
 
-def _of_hub(card: Card, path: Path) -> Card:
+def _of_hub(card: Card, path: Path, found: str) -> Card:
     """The card with the repository of the Hub that its file is from, and its name in place of the file's."""
-    found = hub.name_of(path)
-    if found is None:
-        return card
     repository = found.partition("/")[2].partition("@")[0]
     name = repository if card.name in (path.stem, "") else card.name
     return replace(card, name=name, source={**card.source, "hub": found})

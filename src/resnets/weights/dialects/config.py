@@ -11,6 +11,7 @@ from typing import Any
 from resnets.weights.source import small
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+MODELS = ("model", "pytorch_model")  # the stems of the files that timm and transformers put it beside
 MAX_BYTES = 4 << 20  # one that lists 21,000 classes has 2
 Values = dict[str, Any]
 

@@ -45,7 +45,8 @@ _REMEDY = (
 def refuse_unbuilt(source: Source) -> None:
     """Raises ResNetsError where the file's name speaks of anti-aliasing, or config.json of what resnets does not build.
 
-    Of config.json nothing is looked at but what changes the network and leaves no trace among its arrays.
+    Of config.json nothing is looked at but what changes the network and leaves no trace among its arrays. It is asked
+    beside files of any name: --architecture overrules a refusal, and nothing would show a wrong answer.
     """
     if source.file is None:
         return
