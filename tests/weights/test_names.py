@@ -16,7 +16,8 @@ def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
     for name, reason in (
         (
             "resnet50",
-            "is an architecture, not a model.*resnet50.fb.*resnets fetch.*`resnets create resnet50 resnet50.onnx`",
+            r"is an architecture, not a model.*: resnet50\.\S*, resnet50\.\S*, resnet50\.\S* and more: `resnets list"
+            + r" resnet50 --published` shows all 2\d\. .*`resnets create resnet50 resnet50.onnx`",
         ),
         ("resnet20-cifar1O", "Did you mean 'resnet20-cifar10'"),
         ("zebra", "no model called 'zebra'"),
@@ -24,6 +25,59 @@ def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
         ("resnet-18.t7", "There is no file resnet-18.t7.*resnet18.fb, which is a published file of that name"),
         ("resnet50.tv9", "Did you mean 'resnet50.tv"),
         ("runs/first", "There is no file runs/first"),
+        ("wide_resnet50_2", "Did you mean .*'wide-resnet50-2'"),
     ):
         with pytest.raises(ResNetsError, match=reason):
             resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        (
+            "timm/resnet50.a1_in1k",
+            "Write hf:timm/resnet50.a1_in1k for that repository of the Hugging Face Hub,"
+            + " or resnet50.a1_in1k, as `resnets list` calls its weights.",
+        ),
+        ("hf_hub:timm/resnet50.zzz", "Write hf:timm/resnet50.zzz for that repository of the Hugging Face Hub."),
+        ("hf-hub:me/mine@v1", "Write hf:me/mine@v1 for that repository of the Hugging Face Hub."),
+        ("microsoft/resnet-50", "Write hf:microsoft/resnet-50 for that repository of the Hugging Face Hub."),
+        ("there/model", "Check the path."),
+        ("nowhere/model.pth", "Check the path."),
+        ("https://example.org/a.pth?download=1", "Download it and give the path of its file."),
+        (
+            "https://d2j0dndfm35trm.cloudfront.net/resnet-18.t7",
+            "`resnets fetch resnet18.fb` downloads it.",
+        ),
+        ("https://huggingface.co/microsoft/resnet-50", "Write hf:microsoft/resnet-50."),
+        ("https://huggingface.co/me/mine/blob/v1/onnx/model.onnx", "Write hf:me/mine@v1:onnx/model.onnx."),
+        (
+            "https://huggingface.co/timm/resnet50.a1_in1k/resolve/main/model.safetensors?download=true",
+            "`resnets fetch resnet50.a1_in1k` downloads it, or write hf:timm/resnet50.a1_in1k:model.safetensors.",
+        ),
+        ("https://huggingface.co/timm/resnet50.a1_in1k/tree/main", "Write hf:timm/resnet50.a1_in1k."),
+    ],
+)
+def test_what_to_type_for_what_lies_elsewhere(name, remedy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ResNetsError) as error:
+        resolve(name)
+    assert error.value.remedy == remedy
+
+
+def test_a_folder_hides_no_name_and_a_file_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    for name in ("cifar10", "resnet18.fb", "own"):
+        (tmp_path / name).mkdir()
+    assert resolve("cifar10").parent == names.BUNDLED
+    with pytest.raises(ResNetsError, match="not in the cache"):  # and nothing may be downloaded
+        resolve("resnet18.fb")
+    for folder in ("./resnet18.fb", "own"):
+        with pytest.raises(ResNetsError, match="is a folder"):
+            resolve(folder)
+    for name in ("cifar10", "resnet18.fb"):
+        (tmp_path / name).rmdir()
+        (tmp_path / name).write_bytes(b"")
+        assert str(resolve(name)) == name

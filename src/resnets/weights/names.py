@@ -29,12 +29,14 @@ def resolve(name_or_path: str | Path | None = None, *, quiet: bool = False) -> P
         return next(iter(known.values()))
     name = str(name_or_path)
     path = Path(name_or_path).expanduser()
+    if name in known and not os.path.isfile(path):
+        return known[name]
     folder = os.path.isdir(path)  # which, unlike Path's, says no to a name that is too long
     if os.path.lexists(path) and not folder:
         return path
-    found = known.get(name) or _published(name, quiet)
-    if found is not None:
-        return found
+    fetched = _published(name, quiet)
+    if fetched is not None:
+        return fetched
     raise _no_file(name, path) if folder else _unknown(name, path, list(known))
 
 
