@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got
+from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got, refused
 
 from resnets import files
 from resnets.errors import ResNetsError
 from resnets.fetch import cache
 from resnets.fetch import receipt as receipts
 from resnets.fetch.download import state_file
+from resnets.published.row import Digest
 
 
 def test_the_folder_is_the_users_or_the_one_asked_for(tmp_path, monkeypatch):
@@ -88,6 +89,33 @@ def test_check_reads_every_file_again(row, folder):
     path.unlink()
     with pytest.raises(ResNetsError, match="is not in the cache"):
         cache.check(row)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
+def test_check_believes_the_table_before_a_receipt(row, folder, algorithm):
+    known = (Digest(algorithm, hashlib.new(algorithm, BODY).hexdigest()[:8], "the table"),)
+    row = replace(row, digests=known)
+    path = got(row)
+    path.write_bytes(OTHER)
+    receipt, sha256 = receipts.read(folder), hashlib.sha256(OTHER).hexdigest()
+    entry = receipts.kept(folder, row.file, sha256)
+    receipts.write(folder, replace(receipt, sha256=sha256, kept=(entry,)))  # edited, together with the file
+    (said,) = cache.check(row)
+    assert f"the expected one begins with {known[0].value} (the table)" in said
+    receipts.write(folder, replace(receipt, kept=(entry,)))  # the file's entry alone
+    assert cache.recorded(row) is None
+    os.utime(path, ns=(1, 1))
+    receipts.write(folder, replace(receipt, sha256=sha256, kept=(entry,)))
+    assert "(the table)" in str(refused(row))
+
+
+def test_a_receipt_of_another_size_than_the_rows_counts_for_nothing(row):
+    got(row)
+    assert cache.recorded(replace(row, size=len(BODY))) is not None
+    assert cache.recorded(replace(row, size=len(BODY) + 1)) is None
+    assert cache.check(replace(row, size=len(BODY) + 1)) == [
+        "resnet-18.t7: it has 300,000 bytes where 300,001 are expected"
+    ]
 
 
 def test_a_kept_file_that_is_missing_is_told(row):

@@ -12,6 +12,7 @@ import pytest
 from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got, refused
 
 from resnets.fetch import cache
+from resnets.fetch import receipt as receipts
 from resnets.published.row import Digest
 
 
@@ -192,6 +193,51 @@ def test_an_archive_is_unpacked_and_removed(packed, folder, capsys):
     assert cache.check(packed) == []
     assert got(packed, again=True) == path
     assert sorted(os.listdir(folder)) == [".lock", "r18", "receipt.json"]
+
+
+def test_a_changed_model_of_an_archive_is_told_though_its_receipt_was_changed_too(packed, folder):
+    sha256 = Digest("sha256", SHA[:8], "the table", member=True)
+    path = got(packed)
+    path.write_bytes(OTHER)
+    receipt = cache.recorded(packed)
+    edited = receipts.kept(folder, receipt.model, hashlib.sha256(OTHER).hexdigest())
+    receipts.write(folder, replace(receipt, kept=(edited, *receipt.kept[1:])))
+    (said,) = cache.check(packed)
+    assert said.startswith("r18/r18/r18.onnx: its sha1 is ")
+    assert cache.recorded(replace(packed, digests=(sha256,))) is None
+    assert cache.check(packed) == [said]
+
+
+@pytest.mark.parametrize("digests", [(INSIDE,), ()])
+def test_an_archive_put_there_by_hand_after_its_model_was_deleted(packed, server, folder, digests):
+    packed = replace(packed, digests=digests)
+    path = got(packed)
+    server.close()
+    path.unlink()
+    (folder / "r18.tar.gz").write_bytes(archive(("r18/r18.onnx", OTHER)))
+    error = refused(packed)
+    assert ("its sha1 is" if digests else "which was pinned on") in error.problem
+    assert f"Put r18.tar.gz from {packed.urls[0]} there" in error.remedy
+    assert bool(cache.check(packed)) == (not digests)  # a digest of the member says nothing of the archive
+    assert (folder / "r18.tar.gz").exists()
+    (folder / "r18.tar.gz").write_bytes(WHOLE)
+    assert cache.check(packed) == []
+    assert got(packed) == path
+    assert path.read_bytes() == BODY
+    assert sorted(os.listdir(folder)) == [".lock", "r18", "receipt.json"]
+    path.write_bytes(OTHER)
+    (folder / "r18.tar.gz").write_bytes(WHOLE)
+    assert got(packed).read_bytes() == BODY
+
+
+def test_a_checksum_text_that_is_deleted_is_fetched_again(row, server, folder):
+    row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))
+    server.put("/resnet-18-md5.txt", MD5.encode())
+    got(row)
+    (folder / "resnet-18-md5.txt").unlink()
+    assert got(row) == folder / "resnet-18.t7"
+    assert cache.recorded(row).checked == "the MD5 beside the file"
+    assert [request.path for request in server.requests].count("/resnet-18.t7") == 1
 
 
 def test_a_zip_put_there_by_hand_is_unpacked(packed, server, folder):

@@ -100,15 +100,16 @@ def _inside(path: Path) -> tuple[Published, str] | None:
 def recorded(row: Published) -> Receipt | None:
     """The receipt of a row; None where there is none, none that can be read, or one of another file than the row's."""
     found = receipts.read(home(row))
-    if found is None or (found.name, found.file) != (row.name, row.file):
+    if found is None or (found.name, found.file) != (row.name, row.file) or row.size not in (None, found.size):
         return None
-    known = {"sha256": found.sha256}
-    contradicted = any(
-        not known["sha256"].startswith(digest.value)
-        for digest in row.digests
-        if digest.algorithm in known and not digest.member
-    )
-    return None if contradicted else found
+    model = next(one for one in found.kept if one.path == found.model)
+    if row.member is None and (model.path, model.size, model.sha256) != (row.file, found.size, found.sha256):
+        return None
+    told = {False: found.sha256, True: model.sha256}
+    for digest in row.digests:
+        if digest.algorithm == "sha256" and not told[digest.member].startswith(digest.value):
+            return None
+    return found
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,20 @@ def state(row: Published) -> State:
 
 
 def check(row: Published) -> list[str]:
-    """Read every file of a row again: what contradicts its receipt, or without one the table; a clause each.
+    """Read every file of a row again: what contradicts its receipt, or the table; a clause each.
 
     An empty list says that all is as it should be; nothing is written. Raises ResNetsError where nothing of it is there
     to be checked, or where it cannot be read.
     """
     found = recorded(row)
     try:
-        if found is not None:
-            return [clause for one in found.kept for clause in _changed(home(row), one)]
+        if found is not None and not anew(row, found):
+            return [clause for one in found.kept for clause in _changed(row, one, one.path == found.model)]
         if os.path.isfile(place(row)):
             digests = verify.digests(place(row), verify.algorithms(row))
             wrong = verify.mismatches(row, digests, place(row).stat().st_size)
+            if found is not None and not row.digests and digests["sha256"] != found.sha256:
+                wrong.append(f"{verify.differs('sha256', digests['sha256'], found.sha256)} (its receipt)")
             return [f"{row.file}: {clause}" for clause in wrong]
     except OSError as error:
         raise ResNetsError(
@@ -160,11 +163,23 @@ def check(row: Published) -> list[str]:
     raise ResNetsError(f"{row.name} is not in the cache.", f"`resnets fetch {row.name}` downloads it.")
 
 
-def _changed(home: Path, one: Kept) -> list[str]:
-    if not os.path.isfile(home / one.path):
+def anew(row: Published, receipt: Receipt) -> bool:
+    """Whether the download was put there by hand, in the place of files that are gone, to be checked as if new."""
+    gone = not all(os.path.isfile(home(row) / one.path) for one in receipt.kept)
+    return (gone or row.member is not None) and os.path.isfile(place(row))
+
+
+def _changed(row: Published, one: Kept, model: bool) -> list[str]:
+    """What of a kept file contradicts its receipt, or if it is the `model`, the table."""
+    path, member = home(row) / one.path, row.member is not None
+    if not os.path.isfile(path):
         return [f"{one.path} is missing"]
-    found = verify.digests(home / one.path)["sha256"]
-    return [] if found == one.sha256 else [f"{one.path}: {verify.differs('sha256', found, one.sha256)}"]
+    found = verify.digests(path, verify.algorithms(row, member=member))
+    if found["sha256"] != one.sha256:
+        return [f"{one.path}: {verify.differs('sha256', found['sha256'], one.sha256)}"]
+    size = None if member else path.stat().st_size
+    wrong = verify.mismatches(row, found, size, member=member) if model else []
+    return [f"{one.path}: {clause}" for clause in wrong]
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def _held(row: Published, quiet: bool, again: bool, patience: Patience) -> Path:
 
 def _standing(row: Published, quiet: bool, patience: Patience) -> Path:
     """The model of a file without a receipt, or of files that were changed, if they are what they should be."""
-    if cache.recorded(row) is not None:
+    receipt = cache.recorded(row)
+    if receipt is not None and not cache.anew(row, receipt):
         return settle.renewed(row, lambda line: say(line, quiet))
     place = cache.place(row)
     try:
