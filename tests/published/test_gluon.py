@@ -94,3 +94,9 @@ def test_the_networks_for_cifar_are_gluons_and_take_small_images():
         assert (a.classes, a.input_batch_norm, a.shortcut, row.recipe.crop) == (10, True, "B", 32)
         assert not row.reported
         assert "does not say which of the two" in row.notes[-1]
+
+
+def test_no_licence_of_the_weights_is_claimed():
+    assert {row.licence for row in gluon.ROWS} == {
+        "none stated for the weights; the code of MXNet and of GluonCV is Apache-2.0"
+    }

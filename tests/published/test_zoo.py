@@ -85,6 +85,21 @@ def test_every_figure_and_link_of_the_first_page_is_in_the_table_as_printed(shar
     assert seen == {row.name for row in zoo.ROWS if ".zoo-s3" in row.name}
 
 
+def test_the_licence_is_the_page_s(shared):
+    page = (shared / SEED).read_text("utf-8")
+    assert re.search(r"^## License\s+Apache 2\.0\s*$", page, re.M)
+    assert {row.licence for row in zoo.ROWS} == {"Apache-2.0"}
+
+
+def test_no_digest_of_the_first_archives_is_told():
+    for row in zoo.ROWS:
+        if ".zoo-s3" in row.name:
+            archive = row.member is not None
+            assert (row.checksum_url is None, row.digests) == (archive, ())
+            assert ("no digest of the archive is published" in row.notes[0]) == archive
+            assert ("no other digest is published than that of its MD5 file" in row.notes[0]) != archive
+
+
 def test_the_first_files_are_found_by_what_they_were_called():
     for name in (
         "resnet18v1/resnet18v1.onnx",

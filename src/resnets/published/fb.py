@@ -16,7 +16,10 @@ TRANSFORMS = f"{REPOSITORY}/blob/master/datasets/imagenet.lua"  # of validation:
 # One of its authors: the short side resized to 320, cropped to 320x320, and the network run fully convolutionally,
 # which is to have its 7x7 pooling and its classifier at every place of the larger map.
 LARGE = f"{REPOSITORY}/issues/31"
-LICENCE = "BSD-3-Clause, with an additional grant of patents (version 2)"
+LICENCE = (
+    "BSD-3-Clause, with an additional grant of patents (version 2): the repository's, which one of its authors says is"
+    f" the models' too ({REPOSITORY}/issues/53)"
+)
 
 # Not those of resnet.lua and preresnet.lua as they stand: issues 41, 42, 45, 49, 117 and 191 of the repository.
 _LAYOUTS = {

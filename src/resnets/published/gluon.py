@@ -22,7 +22,7 @@ MXNET_PAGE = (
 )
 GLUONCV = "https://github.com/dmlc/gluon-cv/blob/5677756/gluoncv/model_zoo/model_store.py"
 GLUONCV_TABLES = "https://github.com/dmlc/gluon-cv/blob/master/docs/model_zoo/csv_tables/Classifications"
-LICENCE = "Apache-2.0"
+LICENCE = "none stated for the weights; the code of MXNet and of GluonCV is Apache-2.0"
 
 # MXNet's page names mean and std alone, and GluonCV's scripts trained its weights.
 IMAGENET = RECIPES["gluoncv"]

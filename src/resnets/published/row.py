@@ -64,9 +64,10 @@ class Published:
     `name`: ARCHITECTURE.SOURCE; `also`: other names that it may be asked for by. `file`: what it is called at its
     publisher's, without folders, and in the cache. `urls`: the publisher's, then mirrors. `page`: the document that
     publishes it. `architecture`: its network, as far as is known before the file is there; None for a graph that runs
-    as it is. `labels`: a shipped list's name. `size` in bytes, of the download, and `size_source`. `member`: for an
-    archive (.zip, .tar.gz) the suffix of the one model inside it. `checksum_url`: a text beside the file that holds
-    its MD5. `notes`: what a user must know, one sentence each.
+    as it is. `licence`: as the page states it, where it names no other place. `labels`: a shipped list's name. `size`
+    in bytes, of the download, and `size_source`. `member`: for an archive (.zip, .tar.gz) the suffix of the one model
+    inside it. `checksum_url`: a text beside the file that holds its MD5. `notes`: what a user must know, one sentence
+    each.
     """
 
     name: str

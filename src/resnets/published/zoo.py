@@ -17,7 +17,7 @@ HOSTS = (
 )
 FIRST_PAGE = f"{ZOO}/blob/222411bfa7441d8c9b3fbbc42e1e67a561832268/models/image_classification/resnet/README.md"
 FIRST_HOST = "https://s3.amazonaws.com/onnx-model-zoo/resnet"
-LICENCE = "Apache-2.0"
+LICENCE = "Apache-2.0"  # so both pages end
 
 _MODELS = {  # name: bytes and sha256 of the .onnx file
     "resnet18-v1.zoo7": (46_820_737, "4e8f8653e7a2222b3904cc3fe8e304cd8b339ce1d05fd24688162f86fb6df52c"),
@@ -164,6 +164,11 @@ def _first(architecture: str, tarball: bool = False) -> Published:
     stem = architecture.replace("-", "")
     file = stem + (".tar.gz" if tarball else ".onnx")
     printed = _FIRST_SIZES[architecture][tarball]
+    digest = (
+        "no digest of the archive is published: the MD5 that the page links is taken to be the model's"
+        if tarball
+        else "no other digest is published than that of its MD5 file"
+    )
     return Published(
         f"{architecture}.zoo-s3" + ("-tar" if tarball else ""),
         file,
@@ -178,7 +183,7 @@ def _first(architecture: str, tarball: bool = False) -> Published:
         checksum_url=None if tarball else f"{FIRST_HOST}/{stem}/{stem}-md5.txt",
         also=(f"{stem}/{file}",) if tarball else (f"{stem}/{file}", f"{stem}/{stem}-md5.txt", f"{stem}-md5.txt"),
         notes=(
-            f"ONNX 1.2.1, opset 7; its size is printed as {printed} MB, and no other digest than that of its MD5 file.",
+            f"ONNX 1.2.1, opset 7; its size is printed as {printed} MB, and {digest}.",
             _SQUARE,
             _SPATIAL,
             *((_TESTS,) if tarball else ()),
