@@ -8,6 +8,7 @@ from resnets import card as cards
 from resnets.catalog import ARCHITECTURES, Architecture, list_models, summary, to_json
 from resnets.errors import ResNetsError, did_you_mean
 from resnets.fetch import cache, partial
+from resnets.fetch.announce import megabytes as megabytes
 from resnets.network import depth, layers
 from resnets.published import table as weights_table
 from resnets.published.row import Digest, Published, Reported
@@ -15,7 +16,6 @@ from resnets.values import plain
 
 Facts = dict[str, Any]
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
-MB = 1_000_000  # as the publishers' pages and `ls` by `--si` count
 
 
 def architectures(pattern: str = "*") -> list[Facts]:
@@ -123,12 +123,6 @@ def standing(row: Published) -> str:
     origin = partial.read(cache.part(row))
     whole = row.size or (origin.total if origin else None)
     return f"{megabytes(state.bytes)}{f' of {megabytes(whole)}' if whole else ''} MB"
-
-
-def megabytes(size: int) -> str:
-    """Bytes in units of a million: 102, 1.3, 0.004."""
-    value = size / MB
-    return f"{value:,.0f}" if value >= 9.95 or not value else f"{value:.1f}" if value >= 0.095 else f"{value:.3f}"
 
 
 def architecture_table(rows: list[Facts]) -> str:

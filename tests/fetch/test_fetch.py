@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_made_is_named(row, tmp_path, monkeypatch):
 def test_too_small_a_disk_is_told_before_the_download(row, folder, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     error = refused(row)
-    assert f"The disk is full: resnet18.fb needs 0.3 MB more in {folder}, which has 1,000 bytes" in error.problem
+    assert f"The disk is full: resnet18.fb needs 0.3 MB more in {folder}, which has 0.001 MB" in error.problem
     assert "RESNETS_CACHE" in error.remedy
 
 

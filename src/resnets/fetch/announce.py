@@ -9,7 +9,7 @@ from types import TracebackType
 from resnets.errors import ResNetsError, plain
 from resnets.progress import Progress
 
-MB = 1_000_000
+MB = 1_000_000  # as the publishers' pages and `ls` by `--si` count
 
 
 def say(text: str, quiet: bool = False) -> None:
@@ -18,9 +18,10 @@ def say(text: str, quiet: bool = False) -> None:
         print(plain(text), file=sys.stderr, flush=True)
 
 
-def megabytes(count: int) -> str:
-    """102.6 MB; in bytes below 100,000."""
-    return f"{count / MB:,.1f} MB" if count >= MB / 10 else f"{count:,} bytes"
+def megabytes(size: int) -> str:
+    """Bytes in units of a million: 102, 1.3, 0.004."""
+    value = size / MB
+    return f"{value:,.0f}" if value >= 9.95 or not value else f"{value:.1f}" if value >= 0.095 else f"{value:.3f}"
 
 
 class Announced:
@@ -47,7 +48,7 @@ class Announced:
         if total is not None:
             room(self.name, self.folder, total * self.copies - done)
         if done:
-            say(f"{self.name}: going on at {megabytes(done)}", self.quiet)
+            say(f"{self.name}: going on at {megabytes(done)} MB", self.quiet)
         bar = Progress(self.name, total, "MB", quiet=self.quiet, done=done, size=MB)
         self._bar = self._open.enter_context(bar)
 
@@ -65,6 +66,6 @@ def room(name: str, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ResNetsError(
-            f"The disk is full: {name} needs {megabytes(needed)} more in {folder}, which has {megabytes(free)}.",
+            f"The disk is full: {name} needs {megabytes(needed)} MB more in {folder}, which has {megabytes(free)} MB.",
             "Free some space, or name a folder on another disk in RESNETS_CACHE.",
         )

@@ -124,7 +124,7 @@ def _downloaded(row: Published, quiet: bool, patience: Patience) -> Path:
     """The model of the first address that gives the file that the table means."""
     failures: list[tuple[str, str]] = []
     pin_refused = False
-    size = f" ({megabytes(row.size)})" if row.size else ""
+    size = f" ({megabytes(row.size)} MB)" if row.size else ""
     for url in sources.addresses(row):
         if failures:
             say(f"{row.name}: {sources.host(failures[-1][0])}: {failures[-1][1]}", quiet)
@@ -168,7 +168,7 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
         partial.forget(part)
         found = cache.recorded(row)
         if found is not None:
-            say(f"{row.name}: {megabytes(got.size)}, checked against {found.checked}", quiet)
+            say(f"{row.name}: {megabytes(got.size)} MB, checked against {found.checked}", quiet)
         return model
 
 
