@@ -2,13 +2,18 @@
 
 import importlib.util
 import json
+import pydoc
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from resnets.cli.main import VERBS
+from resnets.errors import ResNetsError
+from resnets.published.table import PUBLISHED
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "resnets"
 HEAVY = ("torch", "onnx", "onnxruntime", "matplotlib", "rich", "PIL", "yaml", "safetensors")
@@ -99,7 +104,47 @@ def test_the_public_names_resolve():
     import resnets
 
     for name in resnets.__all__:
-        if importlib.util.find_spec("torch") is not None or name not in ("create_model", "train"):
-            assert callable(getattr(resnets, name))
+        assert callable(getattr(resnets, name))
     with pytest.raises(AttributeError, match="no attribute 'utils'"):
         resnets.utils  # noqa: B018
+
+
+def test_the_version_is_that_of_the_package():
+    import resnets
+
+    assert resnets.__version__ == version("resnets")
+    assert "__version__" in dir(resnets)
+
+
+@pytest.mark.parametrize("name", ["create_model", "train"])
+def test_without_torch_the_extra_is_named(name, monkeypatch):
+    import resnets
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for module in [module for module in sys.modules if module.startswith(("resnets.models", "resnets.training"))]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ResNetsError, match=rf"resnets\.{name} needs torch.*pip install 'resnets\[train\]'"):
+        getattr(resnets, name)("resnet18")
+    assert "load(" in pydoc.plain(pydoc.render_doc(resnets))
+
+
+def test_python_tells_of_downloads_unless_it_is_to_be_quiet(monkeypatch, tiny_model):
+    import resnets
+
+    row = replace(PUBLISHED["resnet18.fb"], name="resnet18.tiny", file="tiny.onnx")
+    monkeypatch.setitem(PUBLISHED, row.name, row)
+    asked: list[bool] = []
+
+    def fetched(_: object, quiet: bool) -> object:
+        asked.append(quiet)
+        return tiny_model
+
+    monkeypatch.setattr("resnets.fetch.fetch.fetch", fetched)
+    for opened in (resnets.load, resnets.Classifier):
+        opened(row.name)
+        opened(row.name, quiet=True)
+        told = " ".join((opened.__doc__ or "").split())
+        assert "hf:OWNER/NAME" in told
+        assert "downloaded when they are first used" in told
+        assert "`quiet=True` silences" in told
+    assert asked == [False, True] * 2

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from resnets.weights.files import load as load
     from resnets.weights.files import save as save
 
+    __version__: str
+
 _PUBLIC = {
     "Classifier": "resnets.classify",
     "create_model": "resnets.models.builder",
@@ -30,9 +32,35 @@ __all__ = sorted(_PUBLIC)
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        return _resolved(name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("resnets")
     raise AttributeError(f"module 'resnets' has no attribute {name!r}")
 
 
+def _resolved(name: str) -> Any:
+    try:
+        return getattr(import_module(_PUBLIC[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return _without_torch(name)
+
+
+def _without_torch(name: str) -> Any:
+    """What stands for a function that needs torch where that is not installed: help(resnets) looks at all names."""
+
+    def needs_torch(*_: Any, **__: Any) -> Any:
+        from resnets.errors import ResNetsError
+
+        raise ResNetsError(
+            f"resnets.{name} needs torch, which is not installed.", "Install it with: pip install 'resnets[train]'"
+        )
+
+    return needs_torch
+
+
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

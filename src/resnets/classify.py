@@ -54,9 +54,14 @@ class Row:
 class Classifier:
     """A model opened for use.
 
-    `name_or_path`: a bundled model's name or a file; None is the bundled default. `recipe`, `labels` stand in for the
-    card's: a recipe's name or a Recipe; a shipped list's name, a file or Labels. `threads` (default: all cores) work
-    on many images at once, or together on a single one. Raises ResNetsError for what is no model.
+    `name_or_path`: a file's path; the name of a bundled model (None: the default one); that of published weights
+    (`resnets.list_models(pretrained=True)`), or hf:OWNER/NAME for a repository of the Hugging Face Hub. Published
+    weights are downloaded when they are first used, checked, and kept in the cache, which lines on stderr tell;
+    `quiet=True` silences them, and with RESNETS_OFFLINE=1 in the environment nothing is downloaded.
+
+    `recipe`, `labels` stand in for the card's: a recipe's name or a Recipe; a shipped list's name, a file or Labels.
+    `threads` (default: all cores) work on many images at once, or together on a single one. Raises ResNetsError for
+    what is no model, and for a name that nothing is known of or whose file cannot be had.
     """
 
     def __init__(
@@ -66,8 +71,10 @@ class Classifier:
         recipe: str | Recipe | None = None,
         labels: str | Path | Sequence[Label] | None = None,
         threads: int | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
-        self.path = names.resolve(name_or_path)
+        self.path = names.resolve(name_or_path, quiet=quiet)
         self.threads = threads or cores()
         self._open = opener(engine)
         with files.opened(self.path) as source:

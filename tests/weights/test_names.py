@@ -18,7 +18,7 @@ def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
     for name, reason in (
         (
             "resnet50",
-            r"not a model.*: (resnet50\.\S*,? ){3}and more: `resnets list resnet50 --published`.* 2\d\. .*`resnets create",
+            r"not a model.*: (resnet50\.\S*,? ){3}and more: `resnets list resnet50 --published`.* 2\d\. .*create",
         ),
         ("resnet20-cifar1O", "Did you mean 'resnet20-cifar10'"),
         ("zebra", "no model called 'zebra'"),

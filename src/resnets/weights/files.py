@@ -27,9 +27,18 @@ from resnets.weights.source import READ, DamagedError, Source, Stamp
 MAX_BYTES = 2**31 - 1  # protobuf's own limit; the largest network of the catalog has a quarter of it
 
 
-def load(name_or_path: str | Path | None = None) -> Model:
-    """The model of a bundled name or a file. Raises ResNetsError for what is no model, is damaged, or has no card."""
-    with opened(resolve(name_or_path)) as source:
+def load(name_or_path: str | Path | None = None, *, quiet: bool = False) -> Model:
+    """The model of a name or a file: its architecture, its arrays, and its card with labels and recipe.
+
+    `name_or_path`: a file's path; the name of a bundled model (None: the default one); that of published weights
+    (`resnets.list_models(pretrained=True)`), or hf:OWNER/NAME for a repository of the Hugging Face Hub. Published
+    weights are downloaded when they are first used, checked, and kept in the cache. What is downloaded is told on
+    stderr, and so are what has come and what it was checked against; `quiet=True` silences that. With
+    RESNETS_OFFLINE=1 in the environment nothing is downloaded.
+
+    Raises ResNetsError for a name that nothing is known of, what cannot be had, is no model, or is damaged.
+    """
+    with opened(resolve(name_or_path, quiet=quiet)) as source:
         return read(source)
 
 
