@@ -9,6 +9,7 @@ from resnets.images.decode import decode
 from resnets.images.prepare import normalise, prepare
 from resnets.published import timm as ours
 from resnets.published import timm_digests
+from resnets.published.table import PUBLISHED
 from resnets.weights import files
 
 NETWORKS = sorted({row.name.partition(".")[0] for row in ours.ROWS})
@@ -65,6 +66,29 @@ def test_accuracies_belong_to_the_size_at_which_timm_measures(peers):
         assert [(score.crop, score.resize, score.crops) for score in printed] == [(crop, resize, 1)] * len(printed)
         differs = (row.recipe.size, row.recipe.crop) != (resize, crop)
         assert any(f"resizes to {resize} and crops to {crop} where" in note for note in row.notes) == differs
+
+
+@pytest.mark.parametrize(
+    ("theirs", "publisher", "apart"),
+    [("tv_in1k", "tv1", 0.02), ("tv2_in1k", "tv2", 0.02), ("gluon_in1k", "gluoncv", 0.15)],
+)
+def test_what_timm_measured_of_others_weights_is_near_what_they_print(theirs, publisher, apart):
+    """Two tables by two hands: a wrong digit in one of them shows, unless it is among the last."""
+    compared = 0
+    for row in ours.ROWS:
+        network, _, tag = row.name.partition(".")
+        other = PUBLISHED.get(f"{network}.{publisher}")
+        if tag != theirs or other is None or not other.reported or not row.reported:
+            continue
+        if network == "resnext101-64x4d":  # resized to 256 by timm, and to 232 by torchvision
+            continue
+        (one,), (printed,) = row.reported, other.reported
+        assert abs(one.top1_error - printed.top1_error) < apart, row.name
+        assert one.top5_error is not None
+        assert printed.top5_error is not None
+        assert abs(one.top5_error - printed.top5_error) < apart, row.name
+        compared += 1
+    assert compared >= 6
 
 
 def test_every_row_prepares_images_as_timm_does(peers, photos):
