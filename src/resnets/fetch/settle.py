@@ -70,7 +70,6 @@ def settle(row: Published, arrived: Arrived, say: Callable[[str], None]) -> Path
     home = cache.home(row)
     _sweep(home)
     if row.member is None:
-        _outdated(row, arrived)
         kept = _named(row, arrived)
         model = row.file
     else:

@@ -97,7 +97,6 @@ def checked(row: Published, md5: str | None) -> str:
 
 
 def _said(digest: Digest) -> str:
-    full = hashlib.new(digest.algorithm, usedforsecurity=False).digest_size * 2
-    first = "" if len(digest.value) == full else f"the first {len(digest.value)} digits of "
+    first = "" if len(digest.value) == digest.whole else f"the first {len(digest.value)} digits of "
     inside = " of the model inside" if digest.member else ""
     return f"{first}the {digest.algorithm}{inside} ({digest.source})"
