@@ -70,7 +70,7 @@ def test_accuracies_belong_to_the_size_at_which_timm_measures(peers):
 
 @pytest.mark.parametrize(
     ("theirs", "publisher", "apart"),
-    [("tv_in1k", "tv1", 0.02), ("tv2_in1k", "tv2", 0.02), ("gluon_in1k", "gluoncv", 0.15)],
+    [("tv_in1k", "tv1", 0.02), ("tv2_in1k", "tv2", 0.02), ("gluon_in1k", "gluoncv", 0.2)],
 )
 def test_what_timm_measured_of_others_weights_is_near_what_they_print(theirs, publisher, apart):
     """Two tables by two hands: a wrong digit in one of them shows, unless it is among the last."""
