@@ -134,10 +134,8 @@ class _Section:
         return f"[^{self.notes.setdefault(text, f'{self.publisher}{len(self.notes) + 1}')}]" if text else ""
 
     def _digest(self, digest: "Digest") -> str:
-        from resnets.listing import DIGITS
-
-        whole = DIGITS[digest.algorithm]
-        known = f" ({len(digest.value)} of {whole} digits known)" if len(digest.value) < whole else ""
+        count = len(digest.value)
+        known = f" ({count} of {digest.whole} digits known)" if count < digest.whole else ""
         inside = " of the model inside" if digest.member else ""
         return f"{digest.algorithm}{inside} `{digest.value[:12]}`{known}{self._note(digest.source)}"
 

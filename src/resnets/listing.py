@@ -15,7 +15,6 @@ from resnets.published.row import Digest, Published, Reported
 from resnets.values import plain
 
 Facts = dict[str, Any]
-DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
 
 
 def architectures(pattern: str = "*") -> list[Facts]:
@@ -244,8 +243,8 @@ def _size(row: Published) -> str:
 
 def digest_text(digest: Digest) -> str:
     """One line: algorithm, digits, of what, who says so."""
-    whole = DIGITS.get(digest.algorithm)
-    part = f" (the first {len(digest.value)} of {whole} digits)" if whole and len(digest.value) < whole else ""
+    known = len(digest.value)
+    part = f" (the first {known} of {digest.whole} digits)" if known < digest.whole else ""
     member = " of the model inside" if digest.member else ""
     return f"{digest.algorithm}{member} {digest.value}{part}: {digest.source}"
 

@@ -19,6 +19,13 @@ class Digest:
     source: str
     member: bool = False
 
+    @property
+    def whole(self) -> int:
+        """How many digits its algorithm gives, of which `value` may be the first alone."""
+        from hashlib import new
+
+        return new(self.algorithm, usedforsecurity=False).digest_size * 2
+
 
 @dataclass(frozen=True)
 class Reported:
