@@ -1,11 +1,13 @@
 """Connections that break, stall or trickle: taken up where they stood, and given up when they get no further."""
 
+import threading
 import time
 
 import pytest
 from tests.fetch.downloading import BODY, SHA, SHORT, begun
 
 from resnets.fetch.download import DownloadError, download
+from resnets.fetch.transfer import Transfer
 
 
 @pytest.mark.parametrize(("then", "times"), [("close", 4), ("reset", 4), ("stall", 2)])
@@ -52,6 +54,15 @@ def test_a_trickle_does_not_hold_us(server, part, how, message):
     with pytest.raises(DownloadError, match=message):
         download(server.url("/model"), part, patience=SHORT)
     assert time.monotonic() - began < 4
+
+
+def test_no_thread_is_left_behind(server, part):
+    server.put("/model", BODY, after=100_000, then="stall")
+    for _ in range(20):
+        with Transfer(server.url("/model"), {}, SHORT) as transfer:
+            transfer.head()
+            assert any(thread.name == "transfer" for thread in threading.enumerate())
+        assert not any(thread.name == "transfer" for thread in threading.enumerate())
 
 
 def test_a_trickle_that_brings_a_few_bytes_each_time_is_no_progress(server, part):

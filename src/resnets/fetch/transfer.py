@@ -22,7 +22,7 @@ BLOCK = 1 << 20
 BLOCKS = 4
 _HELD = 0.25  # seconds after which a block goes on though it is not full
 _MORE = 0.2  # seconds in which a server that sends more than it announced would do so
-_GRACE = 1.0  # seconds that a thread gets to hand over what it has, once its connection is cut
+_GRACE = 1.0  # seconds that a thread gets to close its connection, once that is cut
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class Transfer:
         self._pipe = _Pipe()
         for _ in range(BLOCKS):
             self._pipe.free.put(bytearray(BLOCK))
-        self._thread = threading.Thread(target=_run, args=(url, headers, patience, self._pipe), daemon=True)
+        self._thread = threading.Thread(
+            target=_run, args=(url, headers, patience, self._pipe), name="transfer", daemon=True
+        )
 
     def __enter__(self) -> "Transfer":
         self._thread.start()
@@ -110,7 +112,7 @@ class Transfer:
     def blocks(self, waiting: Callable[[], None]) -> Iterator[memoryview]:
         """The body in pieces of up to BLOCK bytes; each must be given back by `done_with` once it is used.
 
-        `waiting` is called now and then while nothing comes. What has come before a fault is given before it.
+        `waiting` is called now and then while nothing comes. What came before the line broke is given first.
         """
         watch = _Watch(self.patience)
         while True:
@@ -121,7 +123,6 @@ class Transfer:
                 waiting()
                 found = watch.fault(self._pipe.came, time.monotonic() - began)
                 if found is not None:
-                    yield from self._rest()
                     raise found from None
                 continue
             if found is None:
@@ -131,13 +132,6 @@ class Transfer:
             assert isinstance(found, memoryview)
             watch.waited += time.monotonic() - began
             yield found
-
-    def _rest(self) -> Iterator[memoryview]:
-        """Cuts the connection; what had come and was not handed over yet."""
-        _cut(self._pipe)
-        with suppress(queue.Empty):
-            while isinstance(found := self._pipe.ready.get(timeout=_GRACE), memoryview):
-                yield found
 
     @property
     def surplus(self) -> bool:
