@@ -66,6 +66,23 @@ def test_what_to_type_for_what_lies_elsewhere(name, remedy, tmp_path, monkeypatc
     assert error.value.remedy == remedy
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("resnet18v1.tar.gz", "resnet18-v1.zoo-s3-tar"),
+        ("resnet18v1-md5.txt", "resnet18-v1.zoo-s3"),
+        ("resnet18_v1-a0666292.zip", "resnet18-v1.gluon"),
+        ("resnet18_v1-a0666292.params", "resnet18-v1.gluon"),
+    ],
+)
+def test_the_name_of_a_publisher_s_file_downloads_nothing(file, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ResNetsError) as error:
+        resolve(file)
+    assert error.value.problem == f"There is no file {file}."
+    assert error.value.remedy == f"Check the path, or use {name}, which is a published file of that name."
+
+
 def test_a_folder_hides_no_name_and_a_file_does(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))

@@ -9,6 +9,7 @@ from resnets.errors import ResNetsError, did_you_mean, some
 from resnets.weights.formats import FORMATS
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
+FILES = {*FORMATS, ".gz", ".zip", ".txt"}  # suffixes of what publishers' files are called: a path, and no name
 
 
 def bundled() -> dict[str, Path]:
@@ -55,7 +56,7 @@ def _published(name: str, quiet: bool) -> Path | None:
 
     row = find(name)
     # The name of a file at a publisher's is a path here: a slip in it must not start a download.
-    if row is None or Path(name).suffix in FORMATS:
+    if row is None or Path(name).suffix in FILES:
         return None
     from resnets.fetch.fetch import fetch
 
@@ -86,7 +87,7 @@ def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
         return elsewhere
     from resnets.published.table import PUBLISHED, find
 
-    if path.suffix in FORMATS or path.parent != Path("."):
+    if path.suffix in FILES or path.parent != Path("."):
         row = find(name)
         remedy = f"Check the path, or use {row.name}, which is a published file of that name." if row else None
         return ResNetsError(f"There is no file {name}.", remedy or "Check the path.")
