@@ -51,6 +51,7 @@ def test_the_recipes_are_torchvisions_transforms(peers):
         transform, recipe, (score,) = weights.transforms(), row.recipe, row.reported
         assert [recipe.size] == transform.resize_size == [score.resize]
         assert [recipe.crop] == transform.crop_size == [score.crop]
+        assert ("resize_size" in weights.transforms.keywords) == (score.conditions_source == "")
         assert recipe.filter == f"pillow-{transform.interpolation.value}"
         assert ([*recipe.mean], [*recipe.std]) == (transform.mean, transform.std)
 

@@ -414,6 +414,7 @@ SCORES = {
         "crop": 224,
         "resize": 256,
         "pool": "global",
+        "conditions_source": "https://github.com/pytorch/vision/blob/main/torchvision/transforms/_presets.py",
         "top1_error": 30.242,
         "top5_error": 10.922,
     },

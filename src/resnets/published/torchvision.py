@@ -10,6 +10,8 @@ from resnets.catalog import find
 from resnets.published.row import Digest, Published, Reported
 
 PAGE = "https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py"
+# Of V1 the page names a crop alone, and ImageClassification resizes to 256 by default.
+PRESETS = "https://github.com/pytorch/vision/blob/main/torchvision/transforms/_presets.py"
 HOST = "https://download.pytorch.org/models"
 LICENCE = (
     "none stated for the weights, which torchvision (BSD-3-Clause) says may have terms of their own or of the data"
@@ -44,6 +46,7 @@ def _row(weights: str, version: int, digits: str, top1: str, top5: str, resize: 
     theirs = weights.lower()
     name = theirs.replace("_", "-")
     file = f"{theirs}-{digits}.pth"
+    default = PRESETS if resize == 256 else ""
     return Published(
         f"{name}.tv{version}",
         file,
@@ -53,7 +56,7 @@ def _row(weights: str, version: int, digits: str, top1: str, top5: str, resize: 
         LICENCE,
         PAGE,
         digests=(Digest("sha256", digits, _FILE_NAME),),
-        reported=(Reported("accuracy", top1, top5, 224, PAGE, resize=resize),),
+        reported=(Reported("accuracy", top1, top5, 224, PAGE, resize=resize, conditions_source=default),),
         also=(f"{weights}_Weights.IMAGENET1K_V{version}",),
         notes=(f"torchvision gives its size as {megabytes}, in units of 1,048,576 bytes.",),
     )
