@@ -97,7 +97,9 @@ def test_check_believes_the_table_before_a_receipt(row, folder, algorithm):
     row = replace(row, digests=known)
     path = got(row)
     path.write_bytes(OTHER)
-    receipt, sha256 = receipts.read(folder), hashlib.sha256(OTHER).hexdigest()
+    receipt = receipts.read(folder)
+    assert receipt is not None
+    sha256 = hashlib.sha256(OTHER).hexdigest()
     entry = receipts.kept(folder, row.file, sha256)
     receipts.write(folder, replace(receipt, sha256=sha256, kept=(entry,)))  # edited, together with the file
     (said,) = cache.check(row)
@@ -157,6 +159,7 @@ def test_remove_leaves_what_is_not_ours(row, server, folder, capsys):
     for name in ("thesis.txt", "old/deep/listed", "old/deep/other", ".receipt.json.01234567.part"):
         (folder / name).write_bytes(b"12345")
     receipt = cache.recorded(row)
+    assert receipt is not None
     listed = replace(receipt.kept[0], path="old/deep/listed")
     receipts.write(folder, replace(receipt, kept=(*receipt.kept, listed)))
     before = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -182,6 +185,7 @@ def test_remove_follows_no_link(row, folder, tmp_path):
     got(row)
     packed = replace(row, file="r18.tar.gz", member=".onnx")
     receipt = receipts.read(folder)
+    assert receipt is not None
     (folder / "mine").symlink_to(theirs)
     (folder / "r18").symlink_to(theirs)
     (folder / ".old.01234567").symlink_to(theirs)

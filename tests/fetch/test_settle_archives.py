@@ -63,6 +63,7 @@ def test_a_changed_model_of_an_archive_is_told_though_its_receipt_was_changed_to
     path = got(packed)
     path.write_bytes(OTHER)
     receipt = cache.recorded(packed)
+    assert receipt is not None
     edited = receipts.kept(folder, receipt.model, hashlib.sha256(OTHER).hexdigest())
     receipts.write(folder, replace(receipt, kept=(edited, *receipt.kept[1:])))
     (said,) = cache.check(packed)
