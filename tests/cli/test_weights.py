@@ -1,45 +1,26 @@
 """list and fetch, from a server on this machine: what they print, where, and how they end."""
 
 import json
-import os
-import signal
+import re
+import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from tests.cli.mirrored import BODY, RESNET18, RESNET34
 
 from resnets import samples
 from resnets.cli.main import run
 from resnets.fetch import cache
 from resnets.published.table import PUBLISHED
 from resnets.samples import Sample
-
-MAIN = "from resnets.cli.main import main; main()"
-RESNET18, RESNET34 = "/resnet18.fb/resnet-18.t7", "/resnet34.fb/resnet-34.t7"
-BODY = bytes(range(256)) * 20_000
+from resnets.weights import names
 
 
 @pytest.fixture(autouse=True)
 def no_cache_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "none"))
-
-
-@pytest.fixture
-def mirror(server, monkeypatch, tmp_path):
-    """A mirror with two files, and an empty cache."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    monkeypatch.delenv("RESNETS_OFFLINE")
-    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RESNETS_MIRROR", server.base)
-    for name, row in list(PUBLISHED.items()):  # nothing but the mirror is asked
-        monkeypatch.setitem(PUBLISHED, name, replace(row, urls=(f"{server.base}/nothing/{row.file}",)))
-    server.put(RESNET18, BODY)
-    server.put(RESNET34, BODY[::-1])
-    return server
 
 
 def test_a_list_is_of_both_kinds_or_of_one(capsys):
@@ -76,11 +57,18 @@ def test_a_pattern_that_nothing_answers_to_is_an_error(capsys):
         assert said.out == ""
         assert "Did you mean 'resnet50.tv" in said.err
     assert run(["list", "*.fb", "--architectures"]) == 2
+    capsys.readouterr()
+    assert run(["list", "fb"]) == 2
+    assert "17 names have it in the middle or at an end: `resnets list '*fb*'`." in capsys.readouterr().err
+    assert run(["list", "fb", "--architectures"]) == 2
+    assert "'*fb*'" not in capsys.readouterr().err
 
 
 def test_a_list_of_what_is_here(mirror, capsys):
     assert run(["list", "--cached"]) == 0
-    assert capsys.readouterr().out == "Nothing of it is on this machine.\n"
+    assert capsys.readouterr().out == f"No published weights are in the cache ({cache.folder()}).\n"
+    assert run(["list", "--cached", "*.fb"]) == 0
+    assert capsys.readouterr().out.startswith("No published weights that match '*.fb' are in the cache (")
     assert run(["fetch", "resnet18.fb"]) == 0
     capsys.readouterr()
     assert run(["list", "--cached"]) == 0
@@ -118,6 +106,7 @@ def test_one_that_fails_does_not_stop_the_others(mirror, capsys):
     assert said.out.splitlines() == [str(cache.place(PUBLISHED["resnet18.fb"]))]
     assert "Did you mean 'resnet50.tv" in said.err
     assert "error: resnet50.fb could not be downloaded" in said.err
+    assert said.err.splitlines()[-1] == "1 of 3 fetched; failed: resnet50.tv9, resnet50.fb"
     assert run(["fetch", "resnet50.fb", "resnet18.fb"]) == 1
     assert "1 of 2 to download: 1 of a size" in capsys.readouterr().err
     assert run(["fetch", "resnet50.fb", "--json", "-"]) == 2
@@ -128,7 +117,7 @@ def test_one_that_fails_does_not_stop_the_others(mirror, capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet18", "resnet18.fb, "),
+        ("resnet18", " and 7 more: `resnets list resnet18 --published`"),
         ("resnet20-cifar", "`resnets create resnet20-cifar resnet20-cifar.onnx` makes fresh ones"),
         ("zebra*", "No published weights are called 'zebra*'"),
         ("hf:nothing", "names no repository of the Hub"),
@@ -166,32 +155,35 @@ def test_samples_of_an_archive_are_run_and_tell(mirror, tmp_path, monkeypatch, c
     assert "top-1 agreement 100% (int8 outputs depend on the processor)" in capsys.readouterr().err
 
 
-def resnets(*arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", MAIN, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_model_with_samples_that_cannot_be_read_is_there(mirror, tmp_path, monkeypatch, capsys):
+    """Its digest was right: the path is told, and what is wrong with the samples."""
+    path = tmp_path / "m.onnx"
+    (tmp_path / "test_data_set_0").mkdir()
+    (tmp_path / "test_data_set_0" / "input_0.pb").write_bytes(b"\x0a\xff")
+    shutil.copy(names.resolve(None), path)
+    monkeypatch.setattr("resnets.fetch.fetch.fetch", lambda *_, **__: path)
+    for row in ("resnet18-v1.zoo7-tar", "resnet50-v1.zoo12-int8-tar"):
+        assert run(["fetch", row]) == 1
+        said = capsys.readouterr()
+        assert said.out == f"{path}\n"
+        assert f"{row}: the model is verified and there; its sample test data cannot be run" in said.err
+        assert re.search(r"error: .*test_data_set_0/input_0.pb is truncated, damaged", said.err)
+    assert run(["fetch", "resnet18-v1.zoo7-tar", "--json", "-"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["path"], found["holds"], "truncated" in found["error"]) == (str(path), False, True)
 
 
-def test_ctrl_c_keeps_what_has_come_and_the_same_command_goes_on(mirror):
-    mirror.once(RESNET18, after=4_000_000, then="stall")
-    part = cache.part(PUBLISHED["resnet18.fb"])
-    with resnets("fetch", "resnet18.fb") as process:
-        until = time.monotonic() + 60
-        while not (part.exists() and part.stat().st_size):
-            if process.poll() is not None or time.monotonic() > until:
-                process.kill()
-                pytest.fail(process.stderr.read())
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
-    kept = "what has come of resnet18.fb is kept: the same command goes on from there"
-    assert err.split("\n")[-4:] == [kept, "", "interrupted", ""]
-    size = part.stat().st_size
-    with resnets("fetch", "resnet18.fb") as process:
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert Path(out.strip()).read_bytes() == BODY
-    assert mirror.requests[-1].range == f"bytes={size}-"
+def test_again_is_told_to_the_hub(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def fetched(name, **how):
+        asked.append((name, how["again"], how["quiet"]))
+        return tmp_path / "model.onnx"
+
+    monkeypatch.setattr("resnets.fetch.hub.fetch", fetched)
+    assert run(["fetch", "hf:me/mine"]) == run(["fetch", "hf:me/mine", "--again", "--quiet"]) == 0
+    assert asked == [("hf:me/mine", False, False), ("hf:me/mine", True, True)]
+    assert capsys.readouterr().out == f"{tmp_path / 'model.onnx'}\n" * 2
 
 
 def test_a_model_is_fetched_by_name_and_quiet_says_nothing(mirror, tiny_model, photos, monkeypatch, capsys):

@@ -106,13 +106,16 @@ def convert_command(
     resnets convert resnet-18.t7 resnet-18.onnx --recipe fb --labels imagenet-1k
     """
     from resnets.catalog import find
+    from resnets.cli.downloads import resumable
     from resnets.convert import convert, report
     from resnets.weights.names import resolve
     from resnets.weights.options import Options
 
     apart(json_to, source, target)
+    with resumable(source):
+        model = resolve(source, quiet=quiet)
     done = convert(
-        resolve(source, quiet=quiet),
+        model,
         target,
         Options(opset, tuple(name.strip() for name in outputs.split(",") if name.strip()), names, force),
         fold=fold,
@@ -182,11 +185,15 @@ def set_command(
     \b
     resnets card set best.onnx named.onnx --labels classes.txt --crop 256
     """
+    from resnets.cli.downloads import resumable
     from resnets.convert import recard
+    from resnets.weights.names import resolve
 
+    with resumable(model):
+        source = resolve(model)
     changes = {"temperature": temperature, "licence": licence, "size": size, "crop": crop}
     recard(
-        model,
+        source,
         out,
         labels=_labels(labels_from),
         recipe=recipe_name,

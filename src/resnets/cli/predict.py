@@ -103,10 +103,12 @@ def _crops(options: dict[str, Any]) -> int:
 def _classifier(options: dict[str, Any], quiet: bool) -> Any:
     from resnets.card import RECIPES
     from resnets.classify import Classifier
+    from resnets.cli.downloads import resumable
     from resnets.weights.names import resolve
 
     _quieten()
-    model = resolve(options["model"], quiet=quiet)
+    with resumable(options["model"]):
+        model = resolve(options["model"], quiet=quiet)
     found = Classifier(model, recipe=options["recipe"], labels=options["labels"], threads=options["threads"])
     if found.card.recipe is None:
         command = shlex.join(["resnets", *sys.argv[1:], "--recipe", "torchvision"])

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from resnets.cli import downloads
 from resnets.cli.results import JSON, apart, show, terminal_width, told
-from resnets.errors import ResNetsError, plain
+from resnets.errors import ResNetsError, plain, some
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from resnets.published.row import Published
     from resnets.samples import Sample
 
@@ -52,14 +51,35 @@ def list_command(pattern: str, networks: bool, weights: bool, cached: bool, json
     kinds = listing.architectures(pattern) if networks or every else []
     rows = listed(pattern) if weights or cached or every else []
     if not kinds and not rows:
-        raise listing.unmatched(pattern, architectures=networks or every, weights=weights or cached or every)
+        raise _unmatched(pattern, architectures=networks or every, weights=weights or cached or every)
     if cached:
         rows = [row for row in rows if listing.standing(row) != "-"]
     parts = [listing.architecture_table(kinds)] if kinds else []
     if rows:
         parts += [listing.published_table(rows, terminal_width()), BELOW]
-    text = "\n\n".join(parts) or "Nothing of it is on this machine."
+    text = "\n\n".join(parts) or _none_cached(pattern)
     show({"architectures": kinds, "published": [listing.published(row) for row in rows]}, text, json_to)
+
+
+def _none_cached(pattern: str) -> str:
+    from resnets.fetch import cache
+
+    which = "" if pattern == "*" else f" that match {pattern!r}"
+    return plain(f"No published weights{which} are in the cache ({cache.folder()}).")
+
+
+def _unmatched(pattern: str, *, architectures: bool, weights: bool) -> ResNetsError:
+    """The error for a pattern that nothing answers to; where a part of a name was meant, with the pattern for that."""
+    from resnets import listing
+    from resnets.published.table import listed
+
+    error = listing.unmatched(pattern, architectures=architectures, weights=weights)
+    wider = f"*{pattern}*"
+    count = len(listing.architectures(wider)) * architectures + len(listed(wider)) * weights
+    if not count or any(c in pattern for c in WILD):
+        return error
+    names = "1 name has" if count == 1 else f"{count} names have"
+    return ResNetsError(error.problem, f"{names} it in the middle or at an end: `resnets list '{wider}'`.")
 
 
 @dataclass(frozen=True)
@@ -68,14 +88,27 @@ class _Wanted:
 
     name: str
     row: Published | None
+    by_pattern: bool = False
 
 
 @click.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--again", is_flag=True, help="Download what is there already once more.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before a pattern brings more than 5 GB, or nobody knows how much."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Put the files there too, by links where that can be.",
+)
 @QUIET
 @JSON
-def fetch_command(names: tuple[str, ...], again: bool, quiet: bool, json_to: str | None) -> int:
+def fetch_command(
+    names: tuple[str, ...], again: bool, yes: bool, output: Path | None, quiet: bool, json_to: str | None
+) -> int:
     """Download published weights into the cache, checked, and print the paths of their files.
 
     NAME is a name that `resnets list` shows, another name of such weights (`resnets show`), that of a file at its
@@ -85,28 +118,53 @@ def fetch_command(names: tuple[str, ...], again: bool, quiet: bool, json_to: str
 
     \b
     resnets fetch resnet50.tv2
-    resnets fetch resnet18v1/resnet18v1.onnx "resnet34*.fb"
+    resnets fetch resnet18v1/resnet18v1.onnx "resnet34*.fb" -o models
     resnets classify photo.jpg -m "$(resnets fetch --quiet resnet50.a1_in1k)"
     """
+    folder = downloads.target(output) if output is not None else None
     wanted, failed = _wanted(names)
-    if not quiet and len(wanted) > 1:
-        click.echo(_announcement([one.row for one in wanted if one.row], again), err=True)
+    if not _announced(wanted, again, yes, quiet):
+        click.echo("nothing is downloaded", err=True)
+        return 2
     came: list[dict[str, Any]] = []
     for one in wanted:
         try:
-            with _interruptible(one):
-                came.append(_fetched(one, again, quiet))
+            with downloads.resumable(one.name):
+                came.append(_fetched(one, again, quiet, folder))
         except ResNetsError as error:
             failed.append({"name": one.name, **told(error)})
             continue
         if json_to != "-":
             click.echo(os.fsencode(came[-1]["path"]))
+    if not quiet and len(came) + len(failed) > 1:
+        click.echo(_summary(came, failed), err=True)
     if json_to is not None:
         apart(json_to, *(one["path"] for one in came))
         show([*came, *failed], "", json_to)
     if not came:
         return 2
     return 1 if failed or not all(one.get("holds", True) for one in came) else 0
+
+
+def _announced(wanted: Sequence[_Wanted], again: bool, yes: bool, quiet: bool) -> bool:
+    """Tell what is about to be downloaded; whether that is agreed to, which is asked where a pattern brings much."""
+    rows = [one.row for one in wanted if one.row]
+    if not rows or (len(wanted) == 1 and not wanted[0].by_pattern):
+        return True
+    coming = downloads.coming(rows, again)
+    if not quiet and len(wanted) > 1:
+        click.echo(downloads.announcement(rows, coming), err=True)
+    return yes or not any(one.by_pattern for one in wanted) or downloads.agreed(coming)
+
+
+def _summary(came: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]]) -> str:
+    parts = [f"{len(came)} of {len(came) + len(failed)} fetched"]
+    for what, names in (
+        ("failed", [one["name"] for one in failed]),
+        ("not what their samples say", [one["name"] for one in came if not one.get("holds", True)]),
+    ):
+        parts += [f"{what}: {', '.join(names)}"] * bool(names)
+    return plain("; ".join(parts))
 
 
 def _wanted(names: Sequence[str]) -> tuple[list[_Wanted], list[dict[str, Any]]]:
@@ -132,10 +190,11 @@ def _meant(name: str) -> list[_Wanted]:
     row = table.find(name)
     rows = [row] if row else table.matching(name) if any(c in name for c in WILD) else []
     if rows:
-        return [_Wanted(row.name, row) for row in rows]
+        return [_Wanted(one.name, one, by_pattern=row is None) for one in rows]
     if name in ARCHITECTURES:
         there = table.of(name)
-        what = f"Name one of {', '.join(there)}." if there else f"`resnets create {name} {name}.onnx` makes fresh ones."
+        what = f"Name one of {some(there, 3)}: `resnets list {name} --published`."
+        what = what if there else f"`resnets create {name} {name}.onnx` makes fresh ones."
         raise ResNetsError(f"{name} is an architecture, of which {len(there) or 'no'} weights are published.", what)
     letters = name.strip(WILD + "]")
     raise ResNetsError(
@@ -144,50 +203,19 @@ def _meant(name: str) -> list[_Wanted]:
     )
 
 
-def _announcement(rows: Sequence[Published], again: bool) -> str:
-    """What is about to be downloaded and how much that is, line by line."""
-    from resnets.listing import megabytes, standing, table
-
-    here = {row.name: standing(row) for row in rows}
-    coming = [row for row in rows if again or here[row.name] != "cached"]
-    known = sum(row.size or 0 for row in coming)
-    unknown = sum(row.size is None for row in coming)
-    parts = [f"{megabytes(known)} MB"] * bool(known) + [f"{unknown} of a size that is not stated"] * bool(unknown)
-    cells = [(row.name, megabytes(row.size) if row.size else "-", here[row.name]) for row in rows]
-    lines = table(("weights", "MB", "here"), cells, {0, 2})
-    if not coming:
-        return f"{lines}\nall are in the cache"
-    return f"{lines}\n{len(coming)} of {len(rows)} to download: {' and '.join(parts)}"
-
-
-@contextmanager
-def _interruptible(one: _Wanted) -> Iterator[None]:
-    """Where a download is interrupted, say that its part is kept."""
-    try:
-        yield
-    except ResNetsError:
-        raise
-    except BaseException:
-        from resnets.fetch import cache
-
-        if one.row is not None and cache.state(one.row).kind == "partial":
-            click.echo(f"what has come of {one.name} is kept: the same command goes on from there", err=True)
-        raise
-
-
-def _fetched(one: _Wanted, again: bool, quiet: bool) -> dict[str, Any]:
-    """One file's name and path, and of an archive with sample test data how they came out."""
+def _fetched(one: _Wanted, again: bool, quiet: bool, folder: Path | None) -> dict[str, Any]:
+    """One file's name and path, in a folder for copies or in the cache; of an archive how its sample data came out."""
     if one.row is None:
-        from resnets.weights.names import resolve
+        from resnets.weights.names import of_hub
 
-        return {"name": one.name, "path": str(resolve(one.name, quiet=quiet))}
+        model = of_hub(one.name, quiet=quiet, again=again)
+        return {"name": one.name, "path": str(downloads.copied(model, folder) if folder else model)}
     from resnets.fetch.fetch import fetch
 
-    path = fetch(one.row, quiet=quiet, again=again)
+    model = fetch(one.row, quiet=quiet, again=again)
+    path = downloads.copied(model, folder) if folder else model
     found = {"name": one.name, "path": str(path), "bytes": path.stat().st_size}
-    if not one.row.file.endswith(".tar.gz"):
-        return found
-    return {**found, **_samples(one.row, path, quiet)}
+    return {**found, **_samples(one.row, model, quiet)} if one.row.file.endswith(".tar.gz") else found
 
 
 def _samples(row: Published, model: Path, quiet: bool) -> dict[str, Any]:
@@ -196,7 +224,11 @@ def _samples(row: Published, model: Path, quiet: bool) -> dict[str, Any]:
 
     from resnets import samples
 
-    found = samples.run(model)
+    try:
+        found = samples.run(model)
+    except ResNetsError as error:
+        click.echo(f"{row.name}: the model is verified and there; its sample test data cannot be run", err=True)
+        return {"samples": [], "holds": False, **told(error)}
     quantised = row.architecture is None
     if not found and not quiet:
         click.echo(f"{row.name}: there are no sample test data in it", err=True)
