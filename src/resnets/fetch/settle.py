@@ -23,6 +23,10 @@ class RejectedError(Exception):
         self.pin = pin
 
 
+# A row, the path of a file and what it will be called: raises ResNetsError where that is no model of the row's network.
+Look = Callable[[Published, Path, Path], None]
+
+
 @dataclass(frozen=True)
 class Arrived:
     """A file to be judged: where it lies, where it came from (empty: put there by hand), bytes, digests.
@@ -61,19 +65,21 @@ def judged(row: Published, arrived: Arrived) -> str:
     return verify.checked(row, md5) + note
 
 
-def settle(row: Published, arrived: Arrived, say: Callable[[str], None]) -> Path:
+def settle(row: Published, arrived: Arrived, say: Callable[[str], None], look: Look | None = None) -> Path:
     """Judge a file, give it its final name and a receipt; the path of its model. To be called under the row's lock.
 
-    Raises RejectedError where it is not the row's, which leaves what was there, and OSError of the disk.
+    `look` is asked where no digest can tell what file it is. Raises RejectedError where it is not the row's, which
+    leaves what was there, and OSError of the disk.
     """
     checked = judged(row, arrived)
     home = cache.home(row)
     _sweep(home)
     if row.member is None:
+        _looked_at(row, arrived.path, cache.place(row), look)
         kept = _named(row, arrived)
         model = row.file
     else:
-        kept, model = _unpacked(row, row.member, arrived)
+        kept, model = _unpacked(row, row.member, arrived, look)
     if arrived.checksum is not None and verify.md5_told(arrived.checksum, row.file):
         kept += _text(home, sources.checksum_file(row), arrived.checksum)
     made = Receipt(
@@ -112,7 +118,17 @@ def _named(row: Published, arrived: Arrived) -> tuple[Kept, ...]:
     return (receipts.kept(place.parent, row.file, arrived.digests["sha256"]),)
 
 
-def _unpacked(row: Published, suffix: str, arrived: Arrived) -> tuple[tuple[Kept, ...], str]:
+def _looked_at(row: Published, path: Path, called: Path, look: Look | None) -> None:
+    """Raises RejectedError where a file that no digest vouches for is no model, or has another network than its row."""
+    if look is None or row.digests:
+        return
+    try:
+        look(row, path, called)
+    except ResNetsError as error:
+        raise RejectedError(f"of itself, {error.problem.rstrip('.')}") from error
+
+
+def _unpacked(row: Published, suffix: str, arrived: Arrived, look: Look | None) -> tuple[tuple[Kept, ...], str]:
     """The files of an archive in a folder called as it is, and which of them is the model."""
     home = cache.home(row)
     place = cache.unpacked(row)
@@ -123,6 +139,7 @@ def _unpacked(row: Published, suffix: str, arrived: Arrived) -> tuple[tuple[Kept
         wrong = verify.mismatches(row, verify.digests(model, verify.algorithms(row, member=True)), member=True)
         if wrong:
             raise RejectedError(f"of {model.name} inside it: {' and '.join(wrong)}")
+        _looked_at(row, model, model, look)
         files_inside = sorted(path for path in fresh.rglob("*") if path.is_file())
         for path in files_inside:
             _flush(path)

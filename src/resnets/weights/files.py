@@ -73,6 +73,13 @@ def _completed(card: Card, source: Source) -> Card:
     return completed(card, source.path, lambda: format_of(source.path).room.read(source, None).architecture)
 
 
+def network_of(path: Path, called: Path) -> Architecture:
+    """The network of a file that will be called so; nothing that is published of it is looked at."""
+    with opened(path, called) as source, _told(source):
+        found: Model = format_of(called).room.read(source, None)
+        return found.architecture
+
+
 def _readable(source: dict[str, Any]) -> dict[str, Any]:
     """What a card says of its origin, with names of files that JSON can hold."""
     return {name: utf8(value) if isinstance(value, str) else value for name, value in source.items()}
@@ -211,9 +218,13 @@ def with_card(source: Source, card: Card) -> bytes:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
-    """The file, open, once its kind, its size and its beginning have been looked at."""
-    form = format_of(path)
+def opened(path: Path, called: Path | None = None) -> Iterator[Source]:
+    """The file, open, once its kind, its size and its beginning have been looked at.
+
+    `called`: what it will be called, for one that has no name of its own yet.
+    """
+    called = called or path
+    form = format_of(called)
     try:
         handle = os.open(path, READ)
     except OSError as error:
@@ -229,6 +240,6 @@ def opened(path: Path) -> Iterator[Source]:
                 f"{path} has {found.st_size:,} bytes, which no model has.", "Copy or download the file again."
             )
         stamp: Stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-        source = Source(str(path), found.st_size, file, stamp)
-        refuse_other(source.at(0, min(512, source.size)), path, form.module)
+        source = Source(str(called), found.st_size, file, stamp)
+        refuse_other(source.at(0, min(512, source.size)), called, form.module)
         yield source
