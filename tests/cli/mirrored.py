@@ -1,5 +1,7 @@
 """Two files as a mirror has them, and the command in a process of its own: what tests of downloads share."""
 
+import os
+import pty
 import subprocess
 import sys
 
@@ -11,3 +13,16 @@ BODY = bytes(range(256)) * 20_000
 def resnets(*arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", MAIN, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def at_a_terminal(*arguments: str, answer: str = "") -> tuple[int, str, str]:
+    """Exit status, what the terminal showed where something was typed there, and stdout, which is a pipe."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", MAIN, *arguments]
+    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True) as process:
+        os.close(theirs)
+        os.write(ours, answer.encode())
+        out, _ = process.communicate(timeout=60)
+    shown = os.read(ours, 65536).decode() if answer else ""
+    os.close(ours)
+    return process.returncode, shown, out

@@ -2,8 +2,10 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
+from tests.cli.mirrored import at_a_terminal
 
 from resnets.cli.main import run
 from resnets.fetch import cache
@@ -60,7 +62,9 @@ def test_the_folder_need_not_be_there(monkeypatch, tmp_path, capsys):
 
 def test_files_are_read_again(folder, capsys):
     assert run(["cache", "check"]) == 0
-    assert capsys.readouterr().out == "2 of 2 are as they were\n"
+    said = capsys.readouterr()
+    assert said.out == "2 of 2 unchanged\n"
+    assert said.err == "resnet34.fb: nothing is known to compare it with; its sha256 is pinned when it is used\n"
     place = cache.place(PUBLISHED["resnet18.fb"])
     time = place.stat().st_mtime_ns
     place.write_bytes(b"\1" + bytes(1_999_999))
@@ -73,10 +77,90 @@ def test_files_are_read_again(folder, capsys):
         ("resnet34.fb", True),
     ]
     assert "resnet18.fb: resnet-18.t7: its sha256 is " in said.err
-    assert "`resnets fetch --again resnet18.fb`" in said.err
+    assert "`resnets fetch resnet18.fb --again` downloads it once more" in said.err
     assert run(["cache", "check", "resnet34*"]) == 0
     assert run(["cache", "check", "resnet34.fb", "resnet50.tv2"]) == 1
     assert run(["cache", "check", "resnet50.tv2"]) == 2
+
+
+def listed(capsys) -> tuple[dict[str, str], list[str]]:
+    """The states by name, and the lines below the table."""
+    assert run(["cache", "list"]) == 0
+    blocks = capsys.readouterr().out.split("\n\n")
+    return {row.split()[0]: row.split()[1] for row in blocks[1].splitlines()[1:]}, "".join(blocks[3:]).splitlines()
+
+
+ROW = PUBLISHED["resnet18.fb"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "state", "clause"),
+    [
+        (lambda: cache.place(ROW).unlink(), "damaged", "resnet-18.t7 is missing"),
+        (
+            lambda: cache.place(ROW).write_bytes(b"short"),
+            "damaged",
+            "resnet-18.t7 has 5 bytes where 2,000,000 are expected",
+        ),
+        (lambda: cache.place(ROW).write_bytes(b"1" * 2_000_000), "changed", ""),
+    ],
+)
+def test_what_is_not_as_it_was_looks_so_and_fails(folder, damage, state, clause, capsys):
+    damage()
+    states, lines = listed(capsys)
+    assert states["resnet18.fb"] == state
+    advice = "`resnets fetch resnet18.fb --again` downloads it once more"
+    assert lines == ([f"resnet18.fb: {clause}: {advice}"] if clause else [])
+    for command in (["cache", "check"], ["cache", "check", "resnet18.fb"]):
+        assert run(command) == 1
+        said = capsys.readouterr()
+        (line,) = [line for line in said.err.splitlines() if line.startswith("resnet18.fb: ")]
+        assert line.startswith(f"resnet18.fb: {'resnet-18.t7 is missing' if 'missing' in clause else 'resnet-18.t7: '}")
+        assert line.endswith(f": {advice}")
+    assert said.out == "0 of 1 unchanged\n"
+
+
+def test_a_file_put_there_by_hand_must_have_the_size_that_is_known(folder, capsys):
+    row = PUBLISHED["resnet50-v1.zoo7"]
+    cache.home(row).mkdir()
+    cache.place(row).write_bytes(b"short")
+    states, lines = listed(capsys)
+    assert states[row.name] == "damaged"
+    assert f"has 5 bytes where {row.size:,} are expected" in lines[0]
+    assert run(["cache", "check", row.name]) == 1
+
+
+def test_a_file_of_another_name_is_told_and_which_is_expected(folder, capsys):
+    cache.home(PUBLISHED["resnet50.fb"]).mkdir()
+    (cache.home(PUBLISHED["resnet50.fb"]) / "resnet50.t7").write_bytes(b"model")
+    states, lines = listed(capsys)
+    line = "resnet50.fb: resnet-50.t7 is expected there, and there is resnet50.t7: rename it"
+    assert (states["resnet50.fb"], lines) == ("absent", [line])
+    assert run(["cache", "check"]) == 1
+    said = capsys.readouterr()
+    assert line in said.err.splitlines()
+    assert said.out == "2 of 3 unchanged\n"
+
+
+def test_brackets_in_what_a_file_was_checked_against_go_in_pairs(folder, monkeypatch, capsys):
+    receipt = cache.recorded(ROW)
+    assert receipt is not None
+    why = "nothing: no digest is known, so its sha256 is pinned; a-md5.txt could not be had (127.0.0.1 (a (b) c))"
+    monkeypatch.setattr(cache, "recorded", lambda row: replace(receipt, checked=why) if row is ROW else None)
+    assert run(["cache", "list"]) == 0
+    assert "nothing: sha256 pinned; a-md5.txt could not be had\n" in capsys.readouterr().out
+
+
+def test_all_is_asked_about_at_a_terminal(folder, monkeypatch):
+    before = sorted(folder.rglob("*"))
+    status, shown, _ = at_a_terminal("cache", "clear", "--all", answer="n\n")
+    assert (status, sorted(folder.rglob("*"))) == (2, before)
+    assert f"Remove the 3 models in {folder}? [y/N]" in shown
+    assert "nothing is removed" in shown
+    assert at_a_terminal("cache", "clear", "--all", "--partial", answer="y\n")[0] == 0
+    assert not cache.home(PUBLISHED["resnet50.tv2"]).exists()
+    assert at_a_terminal("cache", "clear", "--all", "--yes")[0] == 0
+    assert [path.name for path in folder.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +170,7 @@ def test_files_are_read_again(folder, capsys):
         (["resnet18.fb", "--all"], 2, "--all leaves nothing to be named"),
         (["resnet101.fb"], 2, "`resnets cache` lists what is there"),
         (["resnet18.fbb"], 2, "Did you mean 'resnet18.fb'"),
+        (["foo"], 2, "`resnets cache` lists what is there"),
         (["mine"], 2, "nothing of that kind called 'mine'"),
         (["resnet18.fb", "--partial"], 2, "nothing of that kind"),
     ],
@@ -93,7 +178,9 @@ def test_files_are_read_again(folder, capsys):
 def test_nothing_is_removed_that_is_not_named(folder, arguments, status, message, capsys):
     before = sorted(folder.rglob("*"))
     assert run(["cache", "clear", *arguments]) == status
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert message in said.err
     assert sorted(folder.rglob("*")) == before
 
 

@@ -2,16 +2,13 @@
 
 import json
 import os
-import pty
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.cli.mirrored import BODY, MAIN, RESNET18, resnets
+from tests.cli.mirrored import BODY, RESNET18, at_a_terminal, resnets
 
 from resnets.cli import downloads
 from resnets.cli.main import run
@@ -95,26 +92,17 @@ def test_files_go_to_a_folder_too(mirror, tmp_path, capsys):
 
 
 def test_a_pattern_that_brings_much_is_asked_about_at_a_terminal(mirror):
-    def fetch(*arguments: str, answer: str = "") -> tuple[int, str, bytes]:
-        ours, theirs = pty.openpty()
-        command = [sys.executable, "-c", MAIN, "fetch", "--quiet", *arguments]
-        with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:
-            os.close(theirs)
-            os.write(ours, answer.encode())
-            out = process.stdout.read()
-            status = process.wait(timeout=60)
-        shown = os.read(ours, 65536).decode() if answer else ""
-        os.close(ours)
-        return status, shown, out
+    def fetch(*arguments: str, answer: str = "") -> tuple[int, str, str]:
+        return at_a_terminal("fetch", "--quiet", *arguments, answer=answer)
 
     status, shown, out = fetch("resnet[13]?.fb", answer="n\n")
-    assert (status, out) == (2, b"")
+    assert (status, out) == (2, "")
     assert "Download 2 files (2 of a size that is not stated)? [y/N]" in shown
     assert "nothing is downloaded" in shown
     assert not mirror.requests
     assert fetch("resnet[1]?.fb", answer="y\n")[0] == 0
     assert fetch("resnet3?.fb", "--yes")[0] == 0
-    assert fetch("resnet[13]?.fb", "resnet18.fb")[2].count(b"\n") == 2, "what is there is not asked about"
+    assert fetch("resnet[13]?.fb", "resnet18.fb")[2].count("\n") == 2, "what is there is not asked about"
 
 
 def interrupted(mirror, after: int, *command: str) -> tuple[int, str, str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resnets.cli.results import JSON, apart, show, told
-from resnets.errors import ResNetsError, plain
+from resnets.errors import ResNetsError, plain, some
 
 if TYPE_CHECKING:
     from resnets.fetch.cache import Entry
@@ -76,14 +78,50 @@ def _facts(entry: Entry) -> dict[str, Any]:
     from resnets.fetch import cache
 
     receipt = cache.recorded(entry.row) if entry.row else None
-    state = entry.state.kind if entry.state else "unknown"
+    state, wrong = _standing(entry)
     return {
         "name": entry.name,
         "path": str(entry.path),
         "bytes": entry.bytes,
         "state": state,
+        "wrong": wrong,
         "receipt": asdict(receipt) if receipt else None,
     }
+
+
+def _standing(entry: Entry) -> tuple[str, list[str]]:
+    """The state of an entry in a word, and what is wrong with it as far as that is told without reading files."""
+    from resnets.fetch import cache
+
+    row, state = entry.row, entry.state
+    if row is None or state is None:
+        return "unknown", []
+    if state.kind == "cached":
+        return state.kind, []
+    receipt = cache.recorded(row)
+    if receipt is not None and not cache.anew(row, receipt):
+        sizes = [(one.path, one.size, _size(entry.path / one.path)) for one in receipt.kept]
+        wrong = [_amiss(path, known, found) for path, known, found in sizes if found != known]
+        return ("damaged", wrong) if wrong else ("changed", [])
+    if state.kind == "unchecked" and row.size not in (None, found := _size(cache.place(row))):
+        return "damaged", [_amiss(row.file, row.size, found)]
+    if state.kind == "absent" and (others := _others(entry.path)):
+        return "absent", [f"{row.file} is expected there, and there is {some(others)}"]
+    return state.kind, []
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _amiss(path: str, known: int | None, found: int | None) -> str:
+    return f"{path} is missing" if found is None else f"{path} has {found:,} bytes where {known:,} are expected"
+
+
+def _others(folder: Path) -> list[str]:
+    from resnets.fetch.receipt import NAME
+
+    return sorted(name for name in os.listdir(folder) if name != NAME and not name.startswith("."))
 
 
 def _table(found: dict[str, Any]) -> str:
@@ -98,14 +136,26 @@ def _table(found: dict[str, Any]) -> str:
     rows = table(("weights", "state", "MB", "date", "checked against"), cells, {0, 1, 3, 4})
     unknown = sum(one["state"] == "unknown" for one in found["entries"])
     more = f"; unknown: {unknown} that no published weights are called, left alone" if unknown else ""
-    return f"{plain(found['folder'])}\n\n{rows}\n\n{megabytes(found['bytes'])} MB in {len(cells)}{more}"
+    parts = [plain(found["folder"]), rows, f"{megabytes(found['bytes'])} MB in {len(cells)}{more}"]
+    wrong = [line for one in found["entries"] for line in _wrong(one["name"], one["state"], one["wrong"])]
+    return "\n\n".join([*parts, *(["\n".join(wrong)] if wrong else [])])
+
+
+def _wrong(name: str, state: str, wrong: Sequence[str]) -> list[str]:
+    """What is wrong with an entry, and what to do about it."""
+    if not wrong:
+        return []
+    remedy = "rename it" if state == "absent" else f"`resnets fetch {name} --again` downloads it once more"
+    return [plain(f"{name}: {'; '.join(wrong)}: {remedy}")]
 
 
 def _checked(receipt: dict[str, Any] | None) -> tuple[str, str]:
     """Day, and what a file was checked against without where that is printed."""
     if receipt is None:
         return "", ""
-    short = re.sub(r" \([^)]*\)", "", receipt["checked"]).replace("no digest is known, so its sha256 is", "sha256")
+    short, before = receipt["checked"].replace("no digest is known, so its sha256 is", "sha256"), ""
+    while short != before:  # from the innermost brackets outwards
+        short, before = re.sub(r" ?\([^()]*\)", "", short), short
     return plain(receipt["date"][:10]), plain(short)
 
 
@@ -123,32 +173,44 @@ def check_command(names: tuple[str, ...], json_to: str | None) -> int:
     """
     from resnets.fetch import cache
 
-    whole = [one for one in cache.entries() if one.state and one.state.kind in ("cached", "unchecked")]
-    rows, failed = _named(names, whole, everything=not names)
+    standing = [(one, *_standing(one)) for one in cache.entries() if one.row]
+    there = {
+        one.row.name: (one, state, wrong) for one, state, wrong in standing if one.row and _checkable(state, wrong)
+    }
+    rows, failed = _named(names, [one for one, _, _ in there.values()], everything=not names)
     checked: list[dict[str, Any]] = []
     for row in rows:
+        _, state, wrong = there[row.name]
         try:
-            wrong = cache.check(row)
+            wrong = wrong if state == "absent" else cache.check(row)
         except ResNetsError as error:
             failed.append({"name": row.name, **told(error)})
             continue
         checked.append({"name": row.name, "holds": not wrong, "wrong": wrong})
-        if wrong:
-            click.echo(plain(f"{row.name}: {'; '.join(wrong)}"), err=True)
-            click.echo(f"`resnets fetch --again {row.name}` downloads it once more.", err=True)
-    apart(json_to, *(one.path for one in whole))
+        for line in _wrong(row.name, state, wrong):
+            click.echo(line, err=True)
+        if not wrong and state == "unchecked" and not (row.digests or row.checksum_url):
+            click.echo(
+                f"{row.name}: nothing is known to compare it with; its sha256 is pinned when it is used", err=True
+            )
+    apart(json_to, *(one.path for one, _, _ in there.values()))
     good = sum(one["holds"] for one in checked)
-    show([*checked, *failed], f"{good} of {len(checked)} are as they were", json_to)
+    show([*checked, *failed], f"{good} of {len(checked)} unchanged" if checked else "nothing to check", json_to)
     if names and not checked:
         return 2
     return 1 if failed or good < len(checked) else 0
+
+
+def _checkable(state: str, wrong: Sequence[str]) -> bool:
+    return state in ("cached", "unchecked", "changed", "damaged") or bool(wrong)
 
 
 @cache_command.command("clear", short_help="Remove weights.")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--all", "everything", is_flag=True, help="All published weights that are there.")
 @click.option("--partial", is_flag=True, help="Only downloads that have been interrupted.")
-def clear_command(names: tuple[str, ...], everything: bool, partial: bool) -> int:
+@click.option("--yes", is_flag=True, help="Do not ask before --all.")
+def clear_command(names: tuple[str, ...], everything: bool, partial: bool, yes: bool) -> int:
     """Remove downloaded weights, by names or patterns in quotes, or --all; an interrupted download of them goes too.
 
     What lies in the folder under other names than those of published weights is left alone.
@@ -167,6 +229,9 @@ def clear_command(names: tuple[str, ...], everything: bool, partial: bool) -> in
     entries = cache.entries()
     there = [one for one in entries if one.row and (not partial or os.path.isfile(cache.part(one.row)))]
     rows, failed = _named(names, there, everything=everything)
+    if everything and rows and not yes and not _agreed(len(rows), partial):
+        click.echo("nothing is removed", err=True)
+        return 2
     gone: list[int] = []
     for row in rows:
         try:
@@ -175,13 +240,24 @@ def clear_command(names: tuple[str, ...], everything: bool, partial: bool) -> in
             failed.append({"name": row.name, **told(error)})
             continue
         click.echo(f"{row.name}: {megabytes(gone[-1])} MB removed")
-    click.echo(f"{megabytes(sum(gone))} MB removed from {plain(str(cache.folder()))}")
+    if gone or not failed:
+        click.echo(f"{megabytes(sum(gone))} MB removed from {plain(str(cache.folder()))}")
     for one in entries:
         if everything and one.row is None:
             click.echo(plain(f"{one.path} is left alone: no published weights are called so"), err=True)
     if not failed:
         return 0
     return 1 if gone else 2
+
+
+def _agreed(count: int, partial: bool) -> bool:
+    """Whether a user at a terminal wants to lose all that; without asking where nobody is there."""
+    from resnets.fetch import cache
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    what = "interrupted downloads of " * partial + ("1 model" if count == 1 else f"{count} models")
+    return click.confirm(plain(f"Remove the {what} in {cache.folder()}?"), err=True)
 
 
 def _named(
@@ -201,10 +277,7 @@ def _named(
         known = {one.name for one in ([row] if row else table.matching(name))}
         found |= {one: there[one] for one in there if one in known}
         if not known & there.keys():
-            hint = "`resnets cache` lists what is there." if known else did_you_mean(name, table.PUBLISHED, LISTED)
+            hint = did_you_mean(name, there if not known else (), "`resnets cache` lists what is there.")
             error = ResNetsError(f"The cache has nothing of that kind called {name!r}.", hint)
             failed.append({"name": name, **told(error)})
     return list(found.values()), failed
-
-
-LISTED = "Run `resnets list --published` for all names."
