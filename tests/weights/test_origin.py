@@ -139,6 +139,14 @@ def test_a_graph_is_compared_where_no_digest_tells_what_it_is(place, random_mode
     assert Classifier(name).card.name == name
 
 
+def test_a_graph_that_is_no_residual_network_is_no_row_s(place, rewritten):
+    name = "resnet18-v1.zoo-s3"
+    thin = place(name, checksum_url=None)
+    rewritten("y", tail=("Sigmoid",)).replace(cache.place(thin))
+    with pytest.raises(ResNetsError, match=r"resnet18v1\.onnx is not resnet18-v1\.zoo-s3\. .*`resnets cache clear"):
+        Classifier(name)
+
+
 def plain_graph(path, model):
     """The model's graph without a card, as others write it."""
     import onnx

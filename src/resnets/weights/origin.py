@@ -55,32 +55,44 @@ def _belongs(row: Published, path: Path) -> bool:
 _SAME = frozenset("block blocks widths stem stem_widths groups base_width input_channels classes".split())
 
 
+def details(row: Published, theirs: Architecture, path: Path) -> str:
+    """The details in which the network of a file differs from its row's, which some rows have from hearsay; or empty.
+
+    Raises ResNetsError where it is another network: the file is none of the row's then, whatever its name.
+    """
+    if row.architecture is None or same(theirs, row.architecture):
+        return ""
+    fields = differing(theirs, row.architecture)
+    if fields.keys() & _SAME:
+        sizes = [name for name in ("classes", "input_channels") if name in fields]
+        its, known = (_named(a, sizes) for a in (theirs, row.architecture))
+        raise ResNetsError(
+            f"{path} is not {row.name}: its network is {its}, and the published one {known}.", _cleared(row)
+        )
+    return ", ".join(f"{name} {its} (published: {known})" for name, (its, known) in fields.items())
+
+
 def _compared(
     card: Card, path: Path, row: Published, receipt: Receipt, network: Callable[[], Architecture] | None
 ) -> Card:
     """The card of a row's file, with a note where details of its network are not those of the row.
 
-    The network of a graph that runs as it is, is recovered from it where no digest tells what file it is. Raises
-    ResNetsError where it is another network: the file is none of the row's then, whatever its name.
+    The network of a graph that runs as it is, is recovered from it where no digest tells what file it is.
     """
-    if row.architecture is None:
-        return card
-    remedy = f"`resnets cache clear {row.name}` removes it: then fetch it, or put {row.file} of its publisher there."
     theirs = card.architecture
-    try:
-        if theirs is None and network is not None and PINNED in receipt.checked:
+    if theirs is None and network is not None and row.architecture is not None and PINNED in receipt.checked:
+        try:
             theirs = network()
-    except ResNetsError as error:
-        raise ResNetsError(f"{path} is not {row.name}. {error.problem}", remedy) from error
-    if theirs is None or same(theirs, row.architecture):
+        except ResNetsError as error:
+            raise ResNetsError(f"{path} is not {row.name}. {error.problem}", _cleared(row)) from error
+    told = details(row, theirs, path) if theirs is not None else ""
+    if not told:
         return card
-    fields = differing(theirs, row.architecture)
-    if fields.keys() & _SAME:
-        sizes = [name for name in ("classes", "input_channels") if name in fields]
-        its, known = (_named(a, sizes) for a in (theirs, row.architecture))
-        raise ResNetsError(f"{path} is not {row.name}: its network is {its}, and the published one {known}.", remedy)
-    told = ", ".join(f"{name} {its} (published: {known})" for name, (its, known) in fields.items())
     return _noted(card, f"Its network is not in all details that of {row.name}, and is taken as it is: {told}.")
+
+
+def _cleared(row: Published) -> str:
+    return f"`resnets cache clear {row.name}` removes it: then fetch it, or put {row.file} of its publisher there."
 
 
 def _named(architecture: Architecture, sizes: Sequence[str]) -> str:
@@ -139,7 +151,7 @@ def _of_config(card: Card, path: Path) -> Card:
         elif transformers is not None:
             stated = stated_by_transformers(transformers, config.read(path, config.PREPROCESSOR))
         else:
-            return card
+            raise ResNetsError(f"{path} is not {row.name}. {error.problem}", _cleared(row)) from error
         _refuse_sizes(card, stated)
     except config.ConfigError as error:
         return _noted(card, f"{config.CONFIG} beside it is not used: {error}.")
