@@ -151,7 +151,7 @@ def _of_config(card: Card, path: Path) -> Card:
         elif transformers is not None:
             stated = stated_by_transformers(transformers, config.read(path, config.PREPROCESSOR))
         else:
-            raise ResNetsError(f"{path} is not {row.name}. {error.problem}", _cleared(row)) from error
+            return card
         _refuse_sizes(card, stated)
     except config.ConfigError as error:
         return _noted(card, f"{config.CONFIG} beside it is not used: {error}.")
