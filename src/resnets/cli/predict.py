@@ -1,49 +1,23 @@
 """Verbs that use a model: classify images, and evaluate a model on labelled ones."""
 
 import os
-import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from resnets.cli.results import JSON, RECIPES, apart
+from resnets.cli.model import classifier_of, model_options
+from resnets.cli.results import JSON, apart
 from resnets.errors import ResNetsError, plain
-
-C = TypeVar("C", bound=Callable[..., Any])
-
-
-def _model_options(command: C) -> C:
-    """The options of every verb that opens a model."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Print nothing but the results and errors."),
-        click.option("--threads", type=click.IntRange(1), help="Threads to use. Default: one for each core."),
-        click.option("--flip", is_flag=True, help="Average over the image and its mirror image."),
-        click.option(
-            "--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Crops to average over."
-        ),
-        click.option(
-            "--labels", help="Label list: imagenet-1k, cifar10, cifar100, or a file. Default: the model's own."
-        ),
-        click.option("--recipe", help=f"How pixels are prepared: {RECIPES}. Default: the model's own."),
-        click.option(
-            "-m",
-            "--model",
-            help="A file, the name of a bundled model or of published weights (`resnets list`), which are downloaded"
-            " once, or hf:OWNER/NAME. Default: the bundled model.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command("classify")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@_model_options
+@model_options
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Predictions to show for an image.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, help="Answer `unknown` below this probability.")
 @click.option(
@@ -67,7 +41,7 @@ def classify_command(
 
     apart(output, options["model"], *images)
     form, crops = form or _form_of(output), _crops(options)
-    classifier = _classifier(options, quiet)
+    classifier = classifier_of(options, quiet)
     apart(output, classifier.path)
     job = _Job(images, quiet or (output == "-" and sys.stdout.isatty()))
     colour = output == "-" and stdout_has_colour()
@@ -98,31 +72,6 @@ def _crops(options: dict[str, Any]) -> int:
     if options["flip"] and options["crops"] == "10":
         raise ResNetsError("The ten crops include the mirror image already.", "Leave --flip out.")
     return 2 if options["flip"] else int(options["crops"])
-
-
-def _classifier(options: dict[str, Any], quiet: bool) -> Any:
-    from resnets.card import RECIPES
-    from resnets.classify import Classifier
-    from resnets.cli.downloads import resumable
-    from resnets.weights.names import resolve
-
-    _quieten()
-    with resumable(options["model"]):
-        model = resolve(options["model"], quiet=quiet)
-    found = Classifier(model, recipe=options["recipe"], labels=options["labels"], threads=options["threads"])
-    if found.card.recipe is None:
-        command = shlex.join(["resnets", *sys.argv[1:], "--recipe", "torchvision"])
-        raise ResNetsError(
-            f"{found.path} does not say how its images are to be prepared.",
-            f"Name the recipe it was trained with ({', '.join(RECIPES)}), for instance: {command}",
-        )
-    return found
-
-
-def _quieten() -> None:
-    import warnings
-
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # each image that matters gets a row with its error
 
 
 class _Job:
@@ -216,7 +165,7 @@ def _sink(output: str, classifier: Any, *options: Any) -> Iterator[Any]:
 
 @click.command("evaluate")
 @click.argument("data", type=click.Path(path_type=Path))
-@_model_options
+@model_options
 @JSON
 def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: Any) -> int:
     """Measure the error of a model on DATA: a folder of class folders, or one with train and val (or test) in it.
@@ -233,7 +182,7 @@ def evaluate_command(data: Path, json_to: str | None, quiet: bool, **options: An
     from resnets.progress import Progress
 
     apart(json_to, options["model"])
-    crops, classifier = _crops(options), _classifier(options, quiet)
+    crops, classifier = _crops(options), classifier_of(options, quiet)
     apart(json_to, classifier.path)
     split, targets, missing = measure.labelled(data, classifier.card, quiet)
     tally = Tally()
