@@ -32,7 +32,7 @@ class Answer:
     ignored. `checks` False: If-Range is ignored, and ranges are served of a file that has changed. `total`: the length
     that is announced, where it is a lie. `after`: bytes of the body that are sent before the connection ends as `then`
     says: close, reset, or stall. `wait`: seconds before the head. `pace`: seconds after each byte of the head.
-    `drip`: seconds after each byte of the body. `chunked`: in chunks, without a length. `redirect`: to that address.
+    `late`: seconds before the body. `drip`: seconds after each byte of the body. `chunked`: in chunks, without a length. `redirect`: to that address.
     """
 
     body: bytes = b""
@@ -46,6 +46,7 @@ class Answer:
     then: str = "close"
     wait: float = 0.0
     pace: float = 0.0
+    late: float = 0.0
     drip: float = 0.0
     chunked: bool = False
     redirect: str | None = None
@@ -128,7 +129,7 @@ class Server:
         status, headers, body = prepared(request, answer)
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
         self._send(connection, "\r\n".join([*lines, "", ""]).encode("latin-1"), answer.pace)
-        if request.method == "HEAD":
+        if request.method == "HEAD" or self._closing.wait(answer.late):
             return
         end = len(body) if answer.after is None else min(answer.after, len(body))
         size = 1 if answer.drip else PIECE

@@ -65,6 +65,25 @@ def test_a_range_that_is_ignored_starts_over(server, part):
     assert [request.range for request in server.requests] == ["bytes=100000-"]
 
 
+@pytest.mark.parametrize(
+    ("how", "path", "why"),
+    [
+        ({}, "/model", None),
+        ({"ranges": False}, "/model", "the server gives no parts"),
+        ({"body": OTHER}, "/model", "the file there has changed"),
+        ({"headers": {"ETag": None}}, "/mirror", "the part is of another address"),
+    ],
+)
+def test_it_goes_on_once_the_server_has_agreed_and_else_begins_again_with_a_reason(server, part, how, path, why):
+    server.put("/model", BODY)
+    begun(server, part)
+    server.put(path, **{"body": BODY, "late": 0.3, **how})
+    told, noticed = [], []
+    download(server.url(path), part, told=lambda *now: told.append(now), noticed=noticed.append)
+    assert noticed == ([] if why is None else [f"begins again: {why}"])
+    assert told[0] == (100_000 if why is None else 0, len(BODY))
+
+
 @pytest.mark.parametrize("checks", [True, False])
 def test_a_file_that_changes_between_two_parts_is_never_joined(server, part, checks):
     server.put("/model", BODY)

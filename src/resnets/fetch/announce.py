@@ -43,6 +43,12 @@ class Announced:
             self._bar.total = total
             self._bar.advance(done - self._bar.done)
 
+    def noticed(self, what: str) -> None:
+        """A line about the download, behind which the bar begins anew."""
+        self._open.close()
+        self._bar = None
+        say(f"{self.name}: {what}", self.quiet)
+
     def _begin(self, done: int, total: int | None) -> None:
         self._open.close()
         if total is not None:

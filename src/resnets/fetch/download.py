@@ -45,7 +45,7 @@ class Downloaded:
     resumed: bool
 
 
-def _silent(done: int, total: int | None) -> None:
+def _silent(*_: object) -> None:
     pass
 
 
@@ -57,6 +57,7 @@ def download(
     algorithms: tuple[str, ...] = ("sha256",),
     checkable: bool = False,
     told: Callable[[int, int | None], None] = _silent,
+    noticed: Callable[[str], None] = _silent,
     patience: Patience = Patience(),  # noqa: B008  # frozen
 ) -> Downloaded:
     """Brings the file of a URL to `part`, whole, flushed to the disk and with its digests.
@@ -64,12 +65,12 @@ def download(
     `size`: what it must be, in bytes. `algorithms`: names of hashlib. `checkable`: the caller knows a digest and will
     compare it, so that a part may be continued of which only the length can be compared, from another mirror too.
     `told` is called with bytes and their total (None: not known) before the first are written, and then about ten times
-    a second at most.
+    a second at most. `noticed` is called with a clause where it begins again.
 
     Raises DownloadError, and OSError where the disk refuses. Beside the part lies `state_file(part)`: remove both.
     """
     with Part(part, algorithms) as file:
-        return _tried(_Job(url, file, size, checkable, told, patience).attempt, patience, file)
+        return _tried(_Job(url, file, size, checkable, told, noticed, patience).attempt, patience, file)
 
 
 def text(url: str, most: int = 4096, patience: Patience = Patience()) -> str:  # noqa: B008  # frozen
@@ -148,16 +149,18 @@ class _Job:
         size: int | None,
         checkable: bool,
         told: Callable[[int, int | None], None],
+        noticed: Callable[[str], None],
         patience: Patience,
     ) -> None:
         self.url, self.part, self.size, self.checkable = url, part, size, checkable
-        self.patience, self.told, self.last_told = patience, told, 0.0
+        self.patience, self.told, self.noticed, self.last_told = patience, told, noticed, 0.0
         self.total = size
         self.resumed = False
+        self.agreed = False  # this attempt's server has agreed where in the file it begins
 
     def attempt(self) -> Downloaded:
         """One request, and what it brings. Raises AttemptError, after which what has been written remains."""
-        part = self.part
+        part, self.agreed = self.part, False
         if part.origin is not None and part.done and part.done == part.origin.total:
             part.shorten(part.done - 1)  # whole, but perhaps of a file that has changed since: one byte will tell
         wanted = ranges.asked(part.origin, self.url, part.done, self.size, self.checkable)
@@ -166,7 +169,7 @@ class _Job:
             _refuse(head)
             self._encoding(head)
             if head.status == 200:
-                self._body(transfer, head, head.length)
+                self._body(transfer, head, head.length, self._why_anew(wanted, head))
             elif wanted is None:
                 raise AttemptError(f"the server answers with status {head.status} to a plain request", lasting=True)
             elif head.status == 206:
@@ -211,15 +214,28 @@ class _Job:
         self.resumed, self.total = True, done
         self.part.catch_up()
 
-    def _body(self, transfer: Transfer, head: Head, end: int | None) -> None:
-        """Writes the body. `end`: how far into the file it goes, where that is announced."""
+    def _why_anew(self, wanted: dict[str, str] | None, head: Head) -> str:
+        """Why an answer 200 begins again with a file of which a part is there."""
+        origin, now = self.part.origin, ranges.validator(head.headers)
+        if origin is None:
+            return "nothing is known of the part"
+        if wanted is not None:
+            changed = "If-Range" in wanted and now not in (None, origin.validator)
+            return "the file there has changed" if changed else "the server gives no parts"
+        if origin.url != self.url:
+            return "the part is of another address"
+        return "nothing tells whether the file there has changed"
+
+    def _body(self, transfer: Transfer, head: Head, end: int | None, anew: str = "") -> None:
+        """Writes the body. `end`: how far into the file it goes, where that is announced. `anew`: why from nothing."""
         part, begins = self.part, head.status == 200
         if not begins:
+            self.agreed = True
             self.told(part.done, self.total)
             part.catch_up()
         for block in transfer.blocks(self._tell):
             if begins:
-                self._begin(head, bytes(block[:ENOUGH]))
+                self._begin(head, bytes(block[:ENOUGH]), anew)
                 begins = False
             most = end or self.size or MOST
             if part.done + len(block) > most:
@@ -240,15 +256,17 @@ class _Job:
                 raise AttemptError(f"the file there has {found:,} bytes, not {self.total:,}", lasting=True)
             raise AttemptError("the connection ended before the file did")
 
-    def _begin(self, head: Head, first: bytes) -> None:
+    def _begin(self, head: Head, first: bytes, anew: str) -> None:
         """Looks at how a file begins, and whether it can be the one that is meant, before anything is written."""
         _recognise(first, self.url, head)
         if None not in (head.length, self.size) and head.length != self.size:
             raise AttemptError(f"the file there has {head.length:,} bytes, not {self.size:,}", lasting=True)
         if head.length is None and not head.chunked and self.size is None:
             raise AttemptError("the server does not say how long the file is", lasting=True)
+        if self.part.done:
+            self.noticed(f"begins again: {anew}")
         self.part.restart(Origin(self.url, ranges.validator(head.headers), head.length))
-        self.total, self.resumed = head.length or self.size, False
+        self.total, self.resumed, self.agreed = head.length or self.size, False, True
         self.told(0, self.total)
 
     def _finished(self, head: Head) -> Downloaded:
@@ -259,6 +277,6 @@ class _Job:
 
     def _tell(self) -> None:
         now = time.monotonic()
-        if now - self.last_told >= EVERY:
+        if self.agreed and now - self.last_told >= EVERY:
             self.last_told = now
             self.told(self.part.done, self.total)

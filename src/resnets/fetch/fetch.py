@@ -153,6 +153,7 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
                 algorithms=verify.algorithms(row),
                 checkable=bool(row.digests) or cache.recorded(row) is not None,
                 told=told,
+                noticed=told.noticed,
                 patience=patience,
             )
         try:
