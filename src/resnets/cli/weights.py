@@ -210,9 +210,9 @@ def _fetched(one: _Wanted, again: bool, quiet: bool, folder: Path | None) -> dic
 
         model = of_hub(one.name, quiet=quiet, again=again)
         return {"name": one.name, "path": str(downloads.copied(model, folder) if folder else model)}
-    from resnets.fetch.fetch import fetch
+    from resnets.weights.names import of_row
 
-    model = fetch(one.row, quiet=quiet, again=again)
+    model = of_row(one.row, quiet=quiet, again=again)
     path = downloads.copied(model, folder) if folder else model
     found = {"name": one.name, "path": str(path), "bytes": path.stat().st_size}
     return {**found, **_samples(one.row, model, quiet)} if one.row.file.endswith(".tar.gz") else found

@@ -214,4 +214,4 @@ def fault_of_status(status: int, wait: float) -> AttemptError:
     except ValueError:
         phrase = ""
     passing = status >= 500 or status in (408, 425, 429)
-    return AttemptError(f"the server answers with status {status}{phrase}", lasting=not passing, wait=wait)
+    return AttemptError(f"status {status}{phrase}", lasting=not passing, wait=wait)

@@ -65,15 +65,21 @@ def download(
     `size`: what it must be, in bytes. `algorithms`: names of hashlib. `checkable`: the caller knows a digest and will
     compare it, so that a part may be continued of which only the length can be compared, from another mirror too.
     `told` is called with bytes and their total (None: not known) before the first are written, and then about ten times
-    a second at most. `noticed` is called with a clause where it begins again.
+    a second at most. `noticed` is called with a clause where it begins again, and
+    where an attempt has failed that another follows.
 
     Raises DownloadError, and OSError where the disk refuses. Beside the part lies `state_file(part)`: remove both.
     """
     with Part(part, algorithms) as file:
-        return _tried(_Job(url, file, size, checkable, told, noticed, patience).attempt, patience, file)
+        return _tried(_Job(url, file, size, checkable, told, noticed, patience).attempt, patience, noticed, file)
 
 
-def text(url: str, most: int = 4096, patience: Patience = Patience()) -> str:  # noqa: B008  # frozen
+def text(
+    url: str,
+    most: int = 4096,
+    noticed: Callable[[str], None] = _silent,
+    patience: Patience = Patience(),  # noqa: B008  # frozen
+) -> str:
     """A short text of the web, as a list of checksums is. Raises DownloadError, also where it is longer than `most`."""
 
     def attempt() -> str:
@@ -91,10 +97,12 @@ def text(url: str, most: int = 4096, patience: Patience = Patience()) -> str:  #
             raise AttemptError(f"it is longer than the {most:,} bytes of such a text", lasting=True)
         return found.decode("utf-8", "replace")
 
-    return _tried(attempt, patience)
+    return _tried(attempt, patience, noticed)
 
 
-def _tried(attempt: Callable[[], Result], patience: Patience, part: Part | None = None) -> Result:
+def _tried(
+    attempt: Callable[[], Result], patience: Patience, noticed: Callable[[str], None], part: Part | None = None
+) -> Result:
     """What one of several attempts gives. One that got further does not count as failed."""
     failed, ever = 0, False
     while True:
@@ -112,8 +120,9 @@ def _tried(attempt: Callable[[], Result], patience: Patience, part: Part | None 
                 raise DownloadError(str(fault)) from fault
             if failed >= patience.tries or (part is not None and part.restarts >= patience.tries):
                 raise DownloadError(f"{fault}; {patience.tries} attempts got no further") from fault
-            wait = max(patience.pause * 2 ** (failed - 1), min(fault.wait, patience.stall))
-        time.sleep(min(wait, LONGEST_PAUSE))
+            wait = min(max(patience.pause * 2 ** (failed - 1), min(fault.wait, patience.stall)), LONGEST_PAUSE)
+            noticed(f"{fault}, trying again" + (f" in {wait:.0f} s" if wait >= 1 else ""))
+        time.sleep(wait)
 
 
 def _refuse(head: Head) -> None:
@@ -171,7 +180,7 @@ class _Job:
             if head.status == 200:
                 self._body(transfer, head, head.length, self._why_anew(wanted, head))
             elif wanted is None:
-                raise AttemptError(f"the server answers with status {head.status} to a plain request", lasting=True)
+                raise AttemptError(f"status {head.status} to a plain request", lasting=True)
             elif head.status == 206:
                 self._body(transfer, head, self._continues(head))
             else:

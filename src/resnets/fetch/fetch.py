@@ -3,6 +3,7 @@
 import errno
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from resnets import files
@@ -11,8 +12,30 @@ from resnets.fetch import cache, partial, settle, sources, verify
 from resnets.fetch.announce import Announced, megabytes, say
 from resnets.fetch.contents import ENOUGH, mistaken
 from resnets.fetch.download import DownloadError, Patience, download, text
-from resnets.fetch.settle import Arrived, RejectedError
+from resnets.fetch.settle import Arrived, Look, RejectedError
 from resnets.published.row import Published
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What one call asks for, and how: `quiet` prints nothing, `again` downloads in any case.
+
+    `look`: what opens a file that no digest vouches for before it is kept.
+    """
+
+    row: Published
+    quiet: bool = False
+    again: bool = False
+    look: Look | None = None
+    patience: Patience = Patience()  # noqa: RUF009
+
+    def say(self, line: str) -> None:
+        """A line on stderr, unless quiet."""
+        say(line, self.quiet)
+
+    def settle(self, arrived: Arrived) -> Path:
+        """The path of the model of a file that is the row's."""
+        return settle.settle(self.row, arrived, self.say, self.look)
 
 
 def fetch(
@@ -20,13 +43,17 @@ def fetch(
     *,
     quiet: bool = False,
     again: bool = False,
+    look: Look | None = None,
     patience: Patience = Patience(),  # noqa: B008
 ) -> Path:
     """The file of published weights, downloaded where it is not in the cache. `again`: downloaded in any case.
 
+    `look`: what opens a file that no digest vouches for before it is kept.
+
     One process downloads it, others wait. Lines on stderr say what happens, unless `quiet`. Raises ResNetsError where
     it cannot be had, which names the file to fetch by hand and the place to put it.
     """
+    errand = Errand(row, quiet, again, look, patience)
     found = cache.state(row)
     if found.model is not None and not again:
         return found.model
@@ -36,49 +63,50 @@ def fetch(
     try:
         with ExitStack() as held:
             try:
-                _hold(row, held, quiet)
+                _hold(errand, held)
             except OSError:
                 if here:  # a cache that can be read alone
-                    return _standing(row, quiet, patience)
+                    return _standing(errand)
                 raise
-            return _held(row, quiet, again, patience)
+            return _held(errand)
     except OSError as error:
         raise _unwritable(row, error) from error
 
 
-def _hold(row: Published, held: ExitStack, quiet: bool) -> None:
+def _hold(errand: Errand, held: ExitStack) -> None:
     """Make the row's folder and hold it against other processes; wait for one that is at work."""
-    home = cache.home(row)
-    waiting = f"{row.name}: another process is downloading it: waiting"
+    home = cache.home(errand.row)
+    waiting = f"{errand.row.name}: another process is downloading it: waiting"
     while True:
         home.parent.parent.mkdir(parents=True, exist_ok=True)
         home.parent.mkdir(mode=0o700, exist_ok=True)  # as the XDG base directories are to be made
         home.mkdir(exist_ok=True)
         try:
-            held.enter_context(files.alone(home / cache.LOCK, str(home), lambda: say(waiting, quiet)))
+            held.enter_context(files.alone(home / cache.LOCK, str(home), lambda: errand.say(waiting)))
         except FileNotFoundError:  # cleared in between
             continue
         return
 
 
-def _held(row: Published, quiet: bool, again: bool, patience: Patience) -> Path:
+def _held(errand: Errand) -> Path:
     """The model, now that no other process is at work on it: what another has just fetched, or what is there."""
-    if not again:
-        found = cache.state(row)
+    if not errand.again:
+        found = cache.state(errand.row)
         if found.model is not None:
             return found.model
         if found.kind == "unchecked":
-            return _standing(row, quiet, patience)
+            return _standing(errand)
     if sources.offline():
-        raise sources.refused_offline(row)
-    return _downloaded(row, quiet, patience)
+        raise sources.refused_offline(errand.row)
+    return _downloaded(errand)
 
 
-def _standing(row: Published, quiet: bool, patience: Patience) -> Path:
+def _standing(errand: Errand) -> Path:
     """The model of a file without a receipt, or of files that were changed, if they are what they should be."""
+    row = errand.row
     receipt = cache.recorded(row)
     if receipt is not None and not cache.anew(row, receipt):
-        return settle.renewed(row, lambda line: say(line, quiet))
+        return settle.renewed(row, errand.say)
     place = cache.place(row)
     try:
         with place.open("rb") as file:
@@ -86,8 +114,8 @@ def _standing(row: Published, quiet: bool, patience: Patience) -> Path:
         if instead is not None:
             raise RejectedError(f"it is {instead}")
         digests = verify.digests(place, verify.algorithms(row))
-        arrived = Arrived(place, "", place.stat().st_size, digests, *_checksum_here(row, patience))
-        return settle.settle(row, arrived, lambda line: say(line, quiet))
+        arrived = Arrived(place, "", place.stat().st_size, digests, *_checksum_here(row, errand.patience))
+        return errand.settle(arrived)
     except RejectedError as error:
         raise ResNetsError(
             f"{place} is not {row.name}: {error}.",
@@ -120,32 +148,34 @@ def _checksum(row: Published, patience: Patience) -> tuple[str | None, str]:
     return None, why
 
 
-def _downloaded(row: Published, quiet: bool, patience: Patience) -> Path:
+def _downloaded(errand: Errand) -> Path:
     """The model of the first address that gives the file that the table means."""
+    row = errand.row
     failures: list[tuple[str, str]] = []
     pin_refused = False
     size = f" ({megabytes(row.size)} MB)" if row.size else ""
     for url in sources.addresses(row):
         if failures:
-            say(f"{row.name}: {sources.host(failures[-1][0])}: {failures[-1][1]}", quiet)
-        say(f"{row.name}: downloading {row.file} from {sources.host(url)}{size}", quiet)
+            errand.say(f"{row.name}: {sources.host(failures[-1][0])}: {failures[-1][1]}")
+        errand.say(f"{row.name}: downloading {row.file} from {sources.host(url)}{size}")
         try:
-            return _from(row, url, quiet, patience)
+            return _from(errand, url)
         except (DownloadError, RejectedError) as error:
             pin_refused |= isinstance(error, RejectedError) and error.pin
             failures.append((url, plain(str(error))))
     raise sources.exhausted(row, failures, pin_refused)
 
 
-def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
+def _from(errand: Errand, url: str) -> Path:
     """The model from one address. What arrived in two parts and is wrong is fetched once more from the start.
 
     No third time: over a line that breaks again and again, a file that is wrong there is always joined from parts.
     """
+    row = errand.row
     part = cache.part(row)
     restarted = False
     while True:
-        with Announced(row.name, part.parent, quiet, copies=2 if row.member else 1) as told:
+        with Announced(row.name, part.parent, errand.quiet, copies=2 if row.member else 1) as told:
             got = download(
                 url,
                 part,
@@ -154,22 +184,22 @@ def _from(row: Published, url: str, quiet: bool, patience: Patience) -> Path:
                 checkable=bool(row.digests) or cache.recorded(row) is not None,
                 told=told,
                 noticed=told.noticed,
-                patience=patience,
+                patience=errand.patience,
             )
         try:
-            arrived = Arrived(part, url, got.size, got.digests, *_checksum(row, patience))
-            model = settle.settle(row, arrived, lambda line: say(line, quiet))
+            arrived = Arrived(part, url, got.size, got.digests, *_checksum(row, errand.patience))
+            model = errand.settle(arrived)
         except RejectedError as error:
             partial.forget(part)
             if restarted or not got.resumed:
                 raise
             restarted = True
-            say(f"{row.name}: {error}; once more from the start", quiet)
+            errand.say(f"{row.name}: {error}; once more from the start")
             continue
         partial.forget(part)
         found = cache.recorded(row)
         if found is not None:
-            say(f"{row.name}: {megabytes(got.size)} MB, checked against {found.checked}", quiet)
+            errand.say(f"{row.name}: {megabytes(got.size)} MB, checked against {found.checked}")
         return model
 
 

@@ -70,7 +70,7 @@ def _completed(card: Card, source: Source) -> Card:
         return card
     from resnets.weights.origin import completed
 
-    return completed(card, source.path, lambda: format_of(source.path).room.read(source, None).architecture)
+    return completed(card, source.path)
 
 
 def network_of(path: Path, called: Path) -> Architecture:

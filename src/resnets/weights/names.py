@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resnets import catalog
 from resnets.errors import ResNetsError, did_you_mean, some
+from resnets.published.row import Published
 from resnets.weights.formats import FORMATS
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
@@ -48,6 +49,24 @@ def of_hub(name: str, *, quiet: bool = False, again: bool = False) -> Path:
     return hub.fetch(name, quiet=quiet, again=again, beside=_beside)
 
 
+def of_row(row: Published, *, quiet: bool = False, again: bool = False) -> Path:
+    """The file of published weights, from the cache or downloaded; in any case downloaded where `again`.
+
+    One that no digest vouches for is opened before it is kept, and must have the network of its row.
+    """
+    from resnets.fetch.fetch import fetch
+
+    return fetch(row, quiet=quiet, again=again, look=_look)
+
+
+def _look(row: Published, path: Path, called: Path) -> None:
+    """Raises ResNetsError where the file, that will be called so, is no model or has another network than its row."""
+    from resnets.weights.files import network_of
+    from resnets.weights.origin import details
+
+    details(row, network_of(path, called), called)
+
+
 def _published(name: str, quiet: bool) -> Path | None:
     """The cached or downloaded file of published weights, or of a repository of the Hub; None for any other name."""
     if name.startswith("hf:"):
@@ -56,11 +75,7 @@ def _published(name: str, quiet: bool) -> Path | None:
 
     row = find(name)
     # The name of a file at a publisher's is a path here: a slip in it must not start a download.
-    if row is None or Path(name).suffix in FILES:
-        return None
-    from resnets.fetch.fetch import fetch
-
-    return fetch(row, quiet=quiet)
+    return None if row is None or Path(name).suffix in FILES else of_row(row, quiet=quiet)
 
 
 def _beside(model: Path) -> list[str]:

@@ -5,7 +5,7 @@ timm or transformers put beside a file of theirs.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from resnets.catalog import ARCHITECTURES, Architecture, differing, summary
 from resnets.errors import ResNetsError, plain, short, utf8
 from resnets.fetch import cache, hub
 from resnets.fetch.receipt import Kept, Receipt
-from resnets.fetch.verify import PINNED
 from resnets.labels import lists
 from resnets.network import same
 from resnets.published.row import Published, Reported
@@ -23,17 +22,17 @@ from resnets.weights.configured import Stated, stated_by_timm, stated_by_transfo
 from resnets.weights.dialects import config
 
 
-def completed(card: Card, path: Path, network: Callable[[], Architecture] | None = None) -> Card:
+def completed(card: Card, path: Path) -> Card:
     """The card with what is published of the file at that path; as it is where nothing is.
 
     A row of the table speaks of its file alone, once that has been verified and as long as it is as it was then. A card
     of ours, which has the digest of its arrays, is only completed by such a row. What of a config.json cannot be used
-    is said in `source["notes"]`, and what was taken from it in `source["config"]`. `network`: how to have the network
-    that a card does not tell, which takes a while. Raises ResNetsError for another network than the row's.
+    is said in `source["notes"]`, and what was taken from it in `source["config"]`. Raises ResNetsError for another
+    network than the row's.
     """
     found = cache.verified(path)
     if found is not None and found[2].path == found[1].model:
-        return _of_row(_compared(card, path, found[0], found[1], network), *found)
+        return _of_row(_compared(card, path, found[0]), *found)
     row = cache.row_of(path)
     if row is not None and _belongs(row, path):
         return _noted(card, f"It lies where {row.name} belongs but has not been verified: use it by name.")
@@ -72,20 +71,9 @@ def details(row: Published, theirs: Architecture, path: Path) -> str:
     return ", ".join(f"{name} {its} (published: {known})" for name, (its, known) in fields.items())
 
 
-def _compared(
-    card: Card, path: Path, row: Published, receipt: Receipt, network: Callable[[], Architecture] | None
-) -> Card:
-    """The card of a row's file, with a note where details of its network are not those of the row.
-
-    The network of a graph that runs as it is, is recovered from it where no digest tells what file it is.
-    """
-    theirs = card.architecture
-    if theirs is None and network is not None and row.architecture is not None and PINNED in receipt.checked:
-        try:
-            theirs = network()
-        except ResNetsError as error:
-            raise ResNetsError(f"{path} is not {row.name}. {error.problem}", _cleared(row)) from error
-    told = details(row, theirs, path) if theirs is not None else ""
+def _compared(card: Card, path: Path, row: Published) -> Card:
+    """The card of a row's file, with a note where details of its network are not those of the row."""
+    told = details(row, card.architecture, path) if card.architecture is not None else ""
     if not told:
         return card
     return _noted(card, f"Its network is not in all details that of {row.name}, and is taken as it is: {told}.")
