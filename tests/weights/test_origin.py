@@ -105,7 +105,7 @@ def test_a_file_that_was_written_over_is_not_the_row_s(row, random_model):
     ("name", "net", "published", "its", "known"),
     [
         ("resnet18.a2_in1k", replace(THIN, blocks=(3, 4, 6, 3)), THIN, "basic blocks 3,4,6,3", "basic blocks 2,2,2,2"),
-        ("resnet18.tv1", THIN, find("resnet18"), "widths 4,6,8,10", "published one resnet18."),
+        ("resnet18.a3_in1k", THIN, find("resnet18"), "widths 4,6,8,10", "published one resnet18."),
         ("resnet18.a2_in1k", NET, THIN, "shortcut B of 3 classes", "shortcut B of 1,000 classes"),
         ("resnet34.fb", replace(THIN, input_channels=1), THIN, "of 1 input channels", "of 3 input channels"),
         ("resnet18.fb", THIN, replace(THIN, stem="cifar"), "imagenet stem", "cifar stem"),
@@ -119,9 +119,27 @@ def test_another_network_in_a_row_s_place_is_not_the_row_s(place, name, net, pub
     assert problem.startswith(f"{cache.place(thin)} is not {name}: its network is ")
     assert its in problem.partition("published one")[0]
     assert known in problem
-    assert f"`resnets cache clear {name}` removes it" in caught.value.remedy
+    assert caught.value.remedy.startswith(f"Put {thin.file} from https://")
+    assert cache.recorded(thin) is None
     with pytest.raises(ResNetsError, match="its network is"):
         Classifier(name)
+
+
+def test_half_a_file_is_not_kept_where_no_digest_can_tell(place, server, monkeypatch):
+    """What the first address gives cannot be opened: nothing of it is pinned, and the next one is asked."""
+    thin = place("resnet18.fb")
+    data = cache.place(thin).read_bytes()
+    cache.place(thin).unlink()
+    server.put("/half.t7", data[: len(data) // 2])
+    server.put("/whole.t7", data)
+    monkeypatch.delenv("RESNETS_OFFLINE")
+    half = replace(thin, urls=(server.url("/half.t7"),))
+    monkeypatch.setitem(PUBLISHED, thin.name, half)
+    with pytest.raises(ResNetsError, match=r"it is truncated, damaged, or no Torch7 file"):
+        files.load(thin.name)
+    assert cache.state(half).kind == "absent"
+    monkeypatch.setitem(PUBLISHED, thin.name, replace(thin, urls=(*half.urls, server.url("/whole.t7"))))
+    assert files.load(thin.name).card.source["url"] == server.url("/whole.t7")
 
 
 def test_a_graph_is_compared_where_no_digest_tells_what_it_is(place, random_model):
@@ -129,11 +147,9 @@ def test_a_graph_is_compared_where_no_digest_tells_what_it_is(place, random_mode
     name = "resnet18-v1.zoo-s3"
     thin = place(name, checksum_url=None)
     plain_graph(cache.place(thin), random_model(NET))
-    with pytest.raises(
-        ResNetsError, match=r"its network is .* of 3 classes, .* of 1,000 classes\. `resnets cache clear"
-    ):
+    with pytest.raises(ResNetsError, match=r"its network is .* of 3 classes, .* of 1,000 classes\. Put"):
         Classifier(name)
-    cache.remove(thin)
+    cache.place(thin).unlink()
     place(name, checksum_url=None)
     plain_graph(cache.place(thin), random_model(THIN))
     assert Classifier(name).card.name == name
@@ -143,7 +159,9 @@ def test_a_graph_that_is_no_residual_network_is_no_row_s(place, rewritten):
     name = "resnet18-v1.zoo-s3"
     thin = place(name, checksum_url=None)
     rewritten("y", tail=("Sigmoid",)).replace(cache.place(thin))
-    with pytest.raises(ResNetsError, match=r"resnet18v1\.onnx is not resnet18-v1\.zoo-s3\. .*`resnets cache clear"):
+    with pytest.raises(
+        ResNetsError, match=r"resnet18v1\.onnx is not resnet18-v1\.zoo-s3: it holds no residual network"
+    ):
         Classifier(name)
 
 
@@ -154,6 +172,13 @@ def plain_graph(path, model):
     graph = onnx.load_from_string(files.built(model).model)
     del graph.metadata_props[:]
     onnx.save(graph, path)
+
+
+def test_what_a_digest_vouches_for_is_the_row_s_whatever_the_table_says_of_it(row, monkeypatch):
+    monkeypatch.setitem(PUBLISHED, row.name, replace(row, architecture=find("resnet18")))
+    found = files.load("resnet18.tv1")
+    assert found.card.name == "resnet18.tv1"
+    assert "widths (4, 6, 8, 10) (published: (64, 128, 256, 512))" in found.notes[-1]
 
 
 def test_details_of_a_network_are_the_file_s_and_are_told(place):

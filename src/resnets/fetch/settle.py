@@ -23,8 +23,8 @@ class RejectedError(Exception):
         self.pin = pin
 
 
-# A row, the path of a file and what it will be called: raises ResNetsError where that is no model of the row's network.
-Look = Callable[[Published, Path, Path], None]
+# A row, the path of a file and what it will be called: why that is no model of the row's network, a clause; or empty.
+Look = Callable[[Published, Path, Path], str]
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,9 @@ def _named(row: Published, arrived: Arrived) -> tuple[Kept, ...]:
 
 def _looked_at(row: Published, path: Path, called: Path, look: Look | None) -> None:
     """Raises RejectedError where a file that no digest vouches for is no model, or has another network than its row."""
-    if look is None or row.digests:
-        return
-    try:
-        look(row, path, called)
-    except ResNetsError as error:
-        raise RejectedError(f"of itself, {error.problem.rstrip('.')}") from error
+    why = look(row, path, called) if look and not row.digests else ""
+    if why:
+        raise RejectedError(why)
 
 
 def _unpacked(row: Published, suffix: str, arrived: Arrived, look: Look | None) -> tuple[tuple[Kept, ...], str]:

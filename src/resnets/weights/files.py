@@ -62,10 +62,7 @@ def _notes(found: Model, card: Card) -> tuple[str, ...]:
 
 
 def _completed(card: Card, source: Source) -> Card:
-    """The card, where it says nothing of pixels or labels, with what the file's publisher says.
-
-    Raises ResNetsError where the file is another network than its publisher's.
-    """
+    """The card, where it says nothing of pixels or labels, with what the file's publisher says."""
     if source.file is None or None not in (card.recipe, card.labels):
         return card
     from resnets.weights.origin import completed

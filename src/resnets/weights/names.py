@@ -59,12 +59,15 @@ def of_row(row: Published, *, quiet: bool = False, again: bool = False) -> Path:
     return fetch(row, quiet=quiet, again=again, look=_look)
 
 
-def _look(row: Published, path: Path, called: Path) -> None:
-    """Raises ResNetsError where the file, that will be called so, is no model or has another network than its row."""
+def _look(row: Published, path: Path, called: Path) -> str:
+    """Why a file, that will be called so, is not its row's: it is no model, or has another network. Or empty."""
     from resnets.weights.files import network_of
-    from resnets.weights.origin import details
+    from resnets.weights.origin import another
 
-    details(row, network_of(path, called), called)
+    try:
+        return another(row, network_of(path, called))
+    except ResNetsError as error:
+        return error.problem.replace(f"{called} ", "it ", 1).rstrip(".")
 
 
 def _published(name: str, quiet: bool) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from resnets.card import Card
 from resnets.catalog import ARCHITECTURES, Architecture, differing, summary
-from resnets.errors import ResNetsError, plain, short, utf8
+from resnets.errors import plain, short, utf8
 from resnets.fetch import cache, hub
 from resnets.fetch.receipt import Kept, Receipt
 from resnets.labels import lists
@@ -27,12 +27,11 @@ def completed(card: Card, path: Path) -> Card:
 
     A row of the table speaks of its file alone, once that has been verified and as long as it is as it was then. A card
     of ours, which has the digest of its arrays, is only completed by such a row. What of a config.json cannot be used
-    is said in `source["notes"]`, and what was taken from it in `source["config"]`. Raises ResNetsError for another
-    network than the row's.
+    is said in `source["notes"]`, and what was taken from it in `source["config"]`.
     """
     found = cache.verified(path)
     if found is not None and found[2].path == found[1].model:
-        return _of_row(_compared(card, path, found[0]), *found)
+        return _of_row(_compared(card, found[0]), *found)
     row = cache.row_of(path)
     if row is not None and _belongs(row, path):
         return _noted(card, f"It lies where {row.name} belongs but has not been verified: use it by name.")
@@ -54,33 +53,26 @@ def _belongs(row: Published, path: Path) -> bool:
 _SAME = frozenset("block blocks widths stem stem_widths groups base_width input_channels classes".split())
 
 
-def details(row: Published, theirs: Architecture, path: Path) -> str:
-    """The details in which the network of a file differs from its row's, which some rows have from hearsay; or empty.
+def another(row: Published, theirs: Architecture) -> str:
+    """A clause that says in what a network is another than the row's; empty where it is that, but for details.
 
-    Raises ResNetsError where it is another network: the file is none of the row's then, whatever its name.
+    Some rows have details from hearsay: the layouts of fb.resnet.torch's files stand in no document of their own.
     """
-    if row.architecture is None or same(theirs, row.architecture):
+    known = row.architecture
+    if known is None or not differing(theirs, known).keys() & _SAME:
         return ""
-    fields = differing(theirs, row.architecture)
-    if fields.keys() & _SAME:
-        sizes = [name for name in ("classes", "input_channels") if name in fields]
-        its, known = (_named(a, sizes) for a in (theirs, row.architecture))
-        raise ResNetsError(
-            f"{path} is not {row.name}: its network is {its}, and the published one {known}.", _cleared(row)
-        )
-    return ", ".join(f"{name} {its} (published: {known})" for name, (its, known) in fields.items())
+    sizes = [name for name in ("classes", "input_channels") if name in differing(theirs, known)]
+    return f"its network is {_named(theirs, sizes)}, and the published one {_named(known, sizes)}"
 
 
-def _compared(card: Card, path: Path, row: Published) -> Card:
-    """The card of a row's file, with a note where details of its network are not those of the row."""
-    told = details(row, card.architecture, path) if card.architecture is not None else ""
-    if not told:
+def _compared(card: Card, row: Published) -> Card:
+    """The card of a row's file, with a note where its network is not in all details that of the row."""
+    theirs, known = card.architecture, row.architecture
+    if theirs is None or known is None or same(theirs, known):
         return card
+    fields = differing(theirs, known).items()
+    told = ", ".join(f"{name} {its} (published: {other})" for name, (its, other) in fields)
     return _noted(card, f"Its network is not in all details that of {row.name}, and is taken as it is: {told}.")
-
-
-def _cleared(row: Published) -> str:
-    return f"`resnets cache clear {row.name}` removes it: then fetch it, or put {row.file} of its publisher there."
 
 
 def _named(architecture: Architecture, sizes: Sequence[str]) -> str:
