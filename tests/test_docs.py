@@ -53,7 +53,7 @@ def place(tmp_path_factory, photo_data, tiny_model):
 
 @pytest.mark.parametrize(("language", "text"), blocks(), ids=lambda value: value.split("\n")[0][:50])
 def test_the_documents_do_what_they_say(place, language, text):
-    if "resnets train" in text and not HAS_TORCH:
+    if ("resnets train" in text or "create_model" in text) and not HAS_TORCH:
         pytest.skip("torch is not installed")
     # The reader's own data would take hours; ours is small, and one pass shows that the command stands.
     text = re.sub(r"--epochs \d+", "--epochs 1", text)
