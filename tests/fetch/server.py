@@ -32,7 +32,8 @@ class Answer:
     ignored. `checks` False: If-Range is ignored, and ranges are served of a file that has changed. `total`: the length
     that is announced, where it is a lie. `after`: bytes of the body that are sent before the connection ends as `then`
     says: close, reset, or stall. `wait`: seconds before the head. `pace`: seconds after each byte of the head.
-    `late`: seconds before the body. `drip`: seconds after each byte of the body. `chunked`: in chunks, without a length. `redirect`: to that address.
+    `late`: seconds before the body. `drip`: seconds after each byte of the body. `chunked`: in chunks, without a
+    length. `redirect`: to that address.
     """
 
     body: bytes = b""

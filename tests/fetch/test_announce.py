@@ -21,13 +21,13 @@ def test_lines_of_a_download_that_goes_on_and_begins_anew(tmp_path, capsys, monk
 
 
 def test_a_line_about_the_download_stands_before_the_bar_that_goes_on(tmp_path, capsys):
-    with Announced("x", tmp_path, quiet=False) as told:
+    with Announced("x", tmp_path, False, "HOST") as told:
         told(0, 2_000_000)
         told(1_000_000, 2_000_000)
         told.noticed("the line broke")
         told(1_500_000, 2_000_000)
         told(2_000_000, 2_000_000)
-    assert capsys.readouterr().err.splitlines() == ["x: the line broke", "x: going on at 1.5 MB"]
+    assert capsys.readouterr().err.splitlines() == ["x: HOST: the line broke", "x: going on at 1.5 MB"]
     with Announced("x", tmp_path, quiet=True) as told:
         told.noticed("the line broke")
     assert capsys.readouterr().err == ""

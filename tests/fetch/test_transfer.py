@@ -2,11 +2,12 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from tests.fetch.downloading import BODY, SHA, SHORT, begun
 
-from resnets.fetch.download import DownloadError, download
+from resnets.fetch.download import DownloadError, download, text
 from resnets.fetch.transfer import Transfer
 
 
@@ -85,3 +86,23 @@ def test_a_busy_server_is_asked_again(server, part, status):
     download(server.url("/model"), part, patience=SHORT)
     assert 0.4 <= time.monotonic() - began < 2
     assert len(server.requests) == 3
+
+
+def test_every_attempt_that_another_follows_is_told_with_the_pause(server, part):
+    server.put("/model", BODY)
+    server.once("/model", status=503, headers={"Retry-After": "1"})
+    server.once("/model", after=50_000, then="stall")
+    noticed = []
+    download(server.url("/model"), part, noticed=noticed.append, patience=replace(SHORT, stall=2.0))
+    assert noticed == [
+        "status 503 (Service Unavailable), trying again in 1 s",
+        "not a byte came for 2 seconds, trying again",
+    ]
+    noticed.clear()
+    with pytest.raises(DownloadError):
+        download(server.url("/none"), part.with_name("none"), noticed=noticed.append, patience=SHORT)
+    assert noticed == []
+    server.put("/sum-md5.txt", b"0123456789abcdef  model.onnx\n")
+    server.once("/sum-md5.txt", status=500)
+    text(server.url("/sum-md5.txt"), noticed=noticed.append, patience=SHORT)
+    assert noticed == ["status 500 (Internal Server Error), trying again"]

@@ -27,12 +27,12 @@ def megabytes(size: int) -> str:
 class Announced:
     """Called with bytes done and total (None: unknown) as they arrive; a context manager that ends the bar.
 
-    Before the first bytes are written it asks for the free space of `folder`: `copies` of the file must fit. Raises
-    ResNetsError where they do not.
+    `source`: whose they are. Before the first are written it asks for the free space of `folder`: `copies` of the file
+    must fit. Raises ResNetsError where they do not.
     """
 
-    def __init__(self, name: str, folder: Path, quiet: bool, copies: int = 1) -> None:
-        self.name, self.folder, self.quiet, self.copies = name, folder, quiet, copies
+    def __init__(self, name: str, folder: Path, quiet: bool, source: str = "", copies: int = 1) -> None:
+        self.name, self.folder, self.quiet, self.source, self.copies = name, folder, quiet, source, copies
         self._bar: Progress | None = None
         self._open = ExitStack()
 
@@ -47,7 +47,7 @@ class Announced:
         """A line about the download, behind which the bar begins anew."""
         self._open.close()
         self._bar = None
-        say(f"{self.name}: {what}", self.quiet)
+        say(f"{self.name}: {self.source}: {what}", self.quiet)
 
     def _begin(self, done: int, total: int | None) -> None:
         self._open.close()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ class Errand:
     def say(self, line: str) -> None:
         """A line on stderr, unless quiet."""
         say(line, self.quiet)
+
+    def about(self, url: str) -> Callable[[str], None]:
+        """What says a line about an address."""
+        return lambda line: self.say(f"{self.row.name}: {sources.host(url)}: {line}")
 
     def settle(self, arrived: Arrived) -> Path:
         """The path of the model of a file that is the row's."""
@@ -114,7 +119,7 @@ def _standing(errand: Errand) -> Path:
         if instead is not None:
             raise RejectedError(f"it is {instead}")
         digests = verify.digests(place, verify.algorithms(row))
-        arrived = Arrived(place, "", place.stat().st_size, digests, *_checksum_here(row, errand.patience))
+        arrived = Arrived(place, "", place.stat().st_size, digests, *_checksum_here(errand))
         return errand.settle(arrived)
     except RejectedError as error:
         raise ResNetsError(
@@ -123,8 +128,9 @@ def _standing(errand: Errand) -> Path:
         ) from error
 
 
-def _checksum_here(row: Published, patience: Patience) -> tuple[str | None, str]:
+def _checksum_here(errand: Errand) -> tuple[str | None, str]:
     """The text with the MD5 of a file that was put there by hand, where it lies beside or can be fetched."""
+    row = errand.row
     if row.checksum_url is None:
         return None, ""
     home = cache.home(row)
@@ -134,15 +140,15 @@ def _checksum_here(row: Published, patience: Patience) -> tuple[str | None, str]
     except OSError:
         if sources.offline() or not os.access(home, os.W_OK):
             return None, "it is not beside the file"
-        return _checksum(row, patience)
+        return _checksum(errand)
 
 
-def _checksum(row: Published, patience: Patience) -> tuple[str | None, str]:
+def _checksum(errand: Errand) -> tuple[str | None, str]:
     """The text with the MD5 of a download, or why it cannot be had."""
     why = ""
-    for url in sources.checksums(row):
+    for url in sources.checksums(errand.row):
         try:
-            return text(url, patience=patience), ""
+            return text(url, noticed=errand.about(url), patience=errand.patience), ""
         except DownloadError as error:
             why = plain(str(error))
     return None, why
@@ -175,7 +181,7 @@ def _from(errand: Errand, url: str) -> Path:
     part = cache.part(row)
     restarted = False
     while True:
-        with Announced(row.name, part.parent, errand.quiet, copies=2 if row.member else 1) as told:
+        with Announced(row.name, part.parent, errand.quiet, sources.host(url), 2 if row.member else 1) as told:
             got = download(
                 url,
                 part,
@@ -187,7 +193,7 @@ def _from(errand: Errand, url: str) -> Path:
                 patience=errand.patience,
             )
         try:
-            arrived = Arrived(part, url, got.size, got.digests, *_checksum(row, errand.patience))
+            arrived = Arrived(part, url, got.size, got.digests, *_checksum(errand))
             model = errand.settle(arrived)
         except RejectedError as error:
             partial.forget(part)
