@@ -135,7 +135,7 @@ def test_python_tells_of_downloads_unless_it_is_to_be_quiet(monkeypatch, tiny_mo
     monkeypatch.setitem(PUBLISHED, row.name, row)
     asked: list[bool] = []
 
-    def fetched(_: object, quiet: bool) -> object:
+    def fetched(_: object, quiet: bool, **__: object) -> object:
         asked.append(quiet)
         return tiny_model
 

@@ -4,8 +4,9 @@ import os
 from dataclasses import replace
 
 import pytest
-from tests.cli.mirrored import BODY, RESNET18, RESNET34
+from tests.cli.mirrored import BODY, RESNET18, RESNET34, SHA256
 
+from resnets.published.row import Digest
 from resnets.published.table import PUBLISHED
 
 
@@ -19,6 +20,9 @@ def mirror(server, monkeypatch, tmp_path):
     monkeypatch.setenv("RESNETS_MIRROR", server.base)
     for name, row in list(PUBLISHED.items()):  # nothing but the mirror is asked
         monkeypatch.setitem(PUBLISHED, name, replace(row, urls=(f"{server.base}/nothing/{row.file}",)))
+    for name, value in SHA256.items():
+        row = replace(PUBLISHED[name], digests=(Digest("sha256", value, "a test"),))
+        monkeypatch.setitem(PUBLISHED, name, row)
     server.put(RESNET18, BODY)
     server.put(RESNET34, BODY[::-1])
     return server

@@ -1,5 +1,6 @@
 """list and fetch, from a server on this machine: what they print, where, and how they end."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from tests.cli.mirrored import BODY, RESNET18, RESNET34
 from resnets import samples
 from resnets.cli.main import run
 from resnets.fetch import cache
+from resnets.published.row import Digest
 from resnets.published.table import PUBLISHED
 from resnets.samples import Sample
 from resnets.weights import names
@@ -187,7 +189,8 @@ def test_again_is_told_to_the_hub(monkeypatch, tmp_path, capsys):
 
 
 def test_a_model_is_fetched_by_name_and_quiet_says_nothing(mirror, tiny_model, photos, monkeypatch, capsys):
-    row = replace(PUBLISHED["resnet18.fb"], name="resnet18.tiny", file="tiny.onnx", also=("tiny",))
+    sha256 = Digest("sha256", hashlib.sha256(tiny_model.read_bytes()).hexdigest(), "a test")
+    row = replace(PUBLISHED["resnet18.fb"], name="resnet18.tiny", file="tiny.onnx", also=("tiny",), digests=(sha256,))
     monkeypatch.setitem(PUBLISHED, row.name, row)
     mirror.put("/resnet18.tiny/tiny.onnx", tiny_model.read_bytes())
     photo = str(photos["cat"])

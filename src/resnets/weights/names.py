@@ -3,11 +3,14 @@
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnets import catalog
 from resnets.errors import ResNetsError, did_you_mean, some
-from resnets.published.row import Published
 from resnets.weights.formats import FORMATS
+
+if TYPE_CHECKING:
+    from resnets.published.row import Published
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 FILES = {*FORMATS, ".gz", ".zip", ".txt"}  # suffixes of what publishers' files are called: a path, and no name
@@ -49,7 +52,7 @@ def of_hub(name: str, *, quiet: bool = False, again: bool = False) -> Path:
     return hub.fetch(name, quiet=quiet, again=again, beside=_beside)
 
 
-def of_row(row: Published, *, quiet: bool = False, again: bool = False) -> Path:
+def of_row(row: "Published", *, quiet: bool = False, again: bool = False) -> Path:
     """The file of published weights, from the cache or downloaded; in any case downloaded where `again`.
 
     One that no digest vouches for is opened before it is kept, and must have the network of its row.
@@ -59,7 +62,7 @@ def of_row(row: Published, *, quiet: bool = False, again: bool = False) -> Path:
     return fetch(row, quiet=quiet, again=again, look=_look)
 
 
-def _look(row: Published, path: Path, called: Path) -> str:
+def _look(row: "Published", path: Path, called: Path) -> str:
     """Why a file, that will be called so, is not its row's: it is no model, or has another network. Or empty."""
     from resnets.weights.files import network_of
     from resnets.weights.origin import another
