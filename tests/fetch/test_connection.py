@@ -91,8 +91,18 @@ def test_a_proxy_that_refuses(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", server.base)  # which answers CONNECT with 404
     assert "the proxy refuses to connect, with status 404" in refusal("https://weights.invalid/a", tmp_path / "part")
     assert server.requests[0].method == "CONNECT"
-    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
-    assert "unknown url type: socks5" in refusal("http://weights.invalid/a", tmp_path / "part")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_of_socks_is_refused_by_name(tmp_path, monkeypatch, scheme):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0)
+        port = listening.getsockname()[1]
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"socks5h://me:secret@127.0.0.1:{port}/")
+        found = refusal(f"{scheme}://weights.invalid/a", tmp_path / "part")
+        assert found == f"SOCKS proxies are not supported, and socks5h://127.0.0.1:{port} is one"
+        with pytest.raises(BlockingIOError):  # nothing was asked of it
+            listening.accept()
 
 
 @pytest.fixture

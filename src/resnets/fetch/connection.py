@@ -106,10 +106,23 @@ def _shown(url: str) -> str:
     return plain(short(url.split("?")[0], 120))
 
 
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address, without its password; None where none stands between."""
+    parts = urlsplit(url)
+    given = urllib.request.getproxies().get(parts.scheme)
+    if not given or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    scheme, _, there = given.rpartition("://")
+    return plain(short(f"{scheme or 'http'}://{there.rpartition('@')[2].rstrip('/')}", 100))
+
+
 def _asked(
     url: str, headers: dict[str, str], timeout: float, began: Callable[[], None], met: Callable[[socket.socket], None]
 ) -> http.client.HTTPResponse:
     """One request. Statuses are not looked at."""
+    proxy = proxy_of(url)
+    if proxy is not None and proxy.lower().startswith("socks"):  # urllib would speak HTTP to it
+        raise AttemptError(f"SOCKS proxies are not supported, and {proxy} is one", lasting=True)
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), _HTTP(met), _HTTPS(met), urllib.request.UnknownHandler()):
         opener.add_handler(handler)

@@ -1,13 +1,17 @@
 """A row and the environment go in; the addresses to try in turn come out, and what to do where none serves."""
 
 import os
+import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from resnets.errors import ResNetsError
+from resnets.errors import ResNetsError, plain, short
 from resnets.fetch import cache
 from resnets.published.row import Published
 
 HUB = "https://huggingface.co"
+_WEB = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^/?#@:\s\[\]]+)(:\d{1,5})?(/[^\s?#]*)?", re.I)
+_BARE = re.compile(r"[\w-]+(\.[\w-]+)*(:\d{1,5})?(/[^\s?#]*)?")  # a host without the rest
+_NAMED = re.compile(r"\w+://[^/?#]*@")
 
 
 def offline() -> bool:
@@ -16,7 +20,10 @@ def offline() -> bool:
 
 
 def addresses(row: Published) -> list[str]:
-    """Where its file may be had: at RESNETS_MIRROR as BASE/NAME/FILE, then where the table says."""
+    """Where its file may be had: at RESNETS_MIRROR as BASE/NAME/FILE, then where the table says.
+
+    Raises ResNetsError where RESNETS_MIRROR, or HF_ENDPOINT where it counts, is no address of the web.
+    """
     return [*_mirrored(row, row.file), *(_hub(url) for url in row.urls)]
 
 
@@ -33,14 +40,38 @@ def checksum_file(row: Published) -> str:
 
 
 def _mirrored(row: Published, file: str) -> list[str]:
-    base = os.environ.get("RESNETS_MIRROR", "").rstrip("/")
+    base = _base("RESNETS_MIRROR")
     return [f"{base}/{quote(row.name)}/{quote(file)}"] if base else []
 
 
 def _hub(url: str) -> str:
     """HF_ENDPOINT in the place of https://huggingface.co, as huggingface_hub has it."""
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
-    return endpoint + url.removeprefix(HUB) if endpoint and url.startswith(f"{HUB}/") else url
+    if not url.startswith(f"{HUB}/"):
+        return url
+    return (_base("HF_ENDPOINT") or HUB) + url.removeprefix(HUB)
+
+
+def _base(variable: str) -> str:
+    """The address in a variable of the environment, without its last /; empty where there is none."""
+    given = os.environ.get(variable, "")
+    if not given:
+        return ""
+    if _NAMED.match(given):
+        raise ResNetsError(f"{variable} holds a user name, which is not supported.", "Leave it out of the address.")
+    try:
+        sound = _WEB.fullmatch(given) is not None and urlsplit(given).port != 0
+    except ValueError:
+        sound = False
+    if sound:
+        return given.rstrip("/")
+    remedy = "Write one of those,"
+    if given.startswith(("/", ".", "~", "file:")):
+        remedy = "A folder can be served with `python -m http.server`;"
+    elif _BARE.fullmatch(given):
+        remedy = f"Write http://{given},"
+    raise ResNetsError(
+        f"{variable} is '{plain(short(given))}', which is no http:// or https:// address.", f"{remedy} or unset it."
+    )
 
 
 def shown(url: str) -> str:
