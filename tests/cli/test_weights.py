@@ -212,6 +212,16 @@ def test_a_model_is_fetched_by_name_and_quiet_says_nothing(mirror, tiny_model, p
     assert cache.place(row).read_bytes() == before
 
 
+def test_show_downloads_nothing_where_a_folder_has_the_name(mirror, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("resnet18.fb", "cifar10"):
+        (tmp_path / name).mkdir()
+    assert run(["show", "resnet18.fb"]) == 2
+    assert "resnet18.fb is a folder" in capsys.readouterr().err
+    assert not mirror.requests
+    assert run(["show", "cifar10"]) == 0
+
+
 def test_names_are_not_looked_up_to_classify_with_a_file(tiny_model, photos):
     code = """
 import sys
