@@ -89,7 +89,9 @@ def test_a_proxy_is_used_unless_no_proxy_names_the_host(server, tmp_path, monkey
 
 def test_a_proxy_that_refuses(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", server.base)  # which answers CONNECT with 404
-    assert "the proxy refuses to connect, with status 404" in refusal("https://weights.invalid/a", tmp_path / "part")
+    assert f"the proxy {server.base} refuses to connect, with status 404" in refusal(
+        "https://weights.invalid/a", tmp_path / "part"
+    )
     assert server.requests[0].method == "CONNECT"
 
 
@@ -127,9 +129,9 @@ def test_certificates_are_verified(secure, server, tmp_path, monkeypatch):
     one.put("/model", BODY)
     one.put("/down", redirect=server.url("/model"))
     server.put("/model", BODY)
-    message = refusal(one.url("/model"), tmp_path / "part")
-    assert message.startswith("its certificate cannot be verified (self")
-    assert "SSL_CERT_FILE" in message
+    with pytest.raises(DownloadError, match=r"^its certificate cannot be verified \(self[^)]*\)$") as caught:
+        download(one.url("/model"), tmp_path / "part", patience=SHORT)
+    assert "SSL_CERT_FILE" in caught.value.advice
     assert not one.requests
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     one.once("/model", after=5000, then="stall")
@@ -167,7 +169,11 @@ def saying(data: bytes, times: int = 1) -> Iterator[str]:
         (b"HTTP/1.1 100 Continue\r\n\r\n", 10**9, "no answer within|was reset"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 1, "ended before the file did"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc", 1, "not a byte came|fewer than"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 1, "refuses connections"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n",
+            1,
+            "it redirects to 127.0.0.1:1: the server refuses connections",
+        ),
         (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc", 1, "status 206 to a plain request"),
         (b"", 1, "no answer within"),
     ],
@@ -208,14 +214,16 @@ def test_a_host_that_is_not_there_is_told_at_once(tmp_path, monkeypatch):
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/"
         patience = Patience(pause=60)
-        assert refusal(url, tmp_path / "part", patience) == "the server, or a proxy, refuses connections"
+        assert refusal(url, tmp_path / "part", patience) == "the server refuses connections"
 
     def unknown(*arguments, **more):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    message = "the name weights.invalid, or that of a proxy, cannot be resolved (Name or service not known)"
-    assert refusal("http://weights.invalid/", tmp_path / "part", patience) == message
+    assert refusal("http://weights.invalid/", tmp_path / "part", patience) == "the name cannot be resolved"
+    monkeypatch.setenv("HTTP_PROXY", "proxy.invalid")
+    found = refusal("http://weights.invalid/", tmp_path / "part", patience)
+    assert found == "the proxy's name proxy.invalid cannot be resolved"
 
 
 def test_errors_of_tls_have_words(tmp_path):

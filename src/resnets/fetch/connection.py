@@ -27,7 +27,7 @@ class AttemptError(Exception):
     """Why one attempt failed, as a clause.
 
     `lasting`: another attempt would end alike. `unreachable`: so would it, unless the server has been reached before.
-    `wait`: seconds that the server asks to wait.
+    `wait`: seconds that the server asks to wait. `advice`: what to do about it, a sentence.
     """
 
     def __init__(
@@ -37,9 +37,10 @@ class AttemptError(Exception):
         lasting: bool = False,
         unreachable: bool = False,
         wait: float = 0.0,
+        advice: str = "",
     ) -> None:
         super().__init__(problem)
-        self.lasting, self.unreachable, self.wait = lasting, unreachable, wait
+        self.lasting, self.unreachable, self.wait, self.advice = lasting, unreachable, wait, advice
 
 
 def opened(
@@ -58,7 +59,13 @@ def opened(
     """
     seen = [allowed(url)]
     while True:
-        response = _asked(url, headers, timeout, began, met)
+        try:
+            response = _asked(url, headers, timeout, began, met)
+        except AttemptError as fault:
+            if len(seen) == 1:
+                raise
+            there, more = plain(short(urlsplit(url).netloc, 100)), vars(fault)
+            raise AttemptError(f"it redirects to {there}: {fault}", **more) from fault
         place = response.headers.get("Location")
         if response.status not in _MOVED or place is None:
             return response, url
@@ -116,13 +123,17 @@ def proxy_of(url: str) -> str | None:
     return plain(short(f"{scheme or 'http'}://{there.rpartition('@')[2].rstrip('/')}", 100))
 
 
+def _host(proxy: str) -> str:
+    return proxy.partition("://")[2].rsplit(":", 1)[0]
+
+
 def _asked(
     url: str, headers: dict[str, str], timeout: float, began: Callable[[], None], met: Callable[[socket.socket], None]
 ) -> http.client.HTTPResponse:
     """One request. Statuses are not looked at."""
     proxy = proxy_of(url)
     if proxy is not None and proxy.lower().startswith("socks"):  # urllib would speak HTTP to it
-        raise AttemptError(f"SOCKS proxies are not supported, and {proxy} is one", lasting=True)
+        raise AttemptError(f"SOCKS proxies are not supported, and {proxy} is one", lasting=True, unreachable=True)
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), _HTTP(met), _HTTPS(met), urllib.request.UnknownHandler()):
         opener.add_handler(handler)
@@ -188,15 +199,15 @@ def fault_of(error: Exception, url: str) -> AttemptError:
         error = error.reason
     if isinstance(error, ssl.SSLCertVerificationError):
         return AttemptError(
-            f"its certificate cannot be verified ({plain(error.verify_message)}): check the clock, or, where a proxy "
-            "of your own network signs instead, name that proxy's certificates in SSL_CERT_FILE",
+            f"its certificate cannot be verified ({plain(error.verify_message)})",
             lasting=True,
+            advice="Check the clock, or, where a proxy of your own network signs instead, name that proxy's"
+            " certificates in SSL_CERT_FILE.",
         )
+    proxy = proxy_of(url)
     if isinstance(error, socket.gaierror):
-        host = plain(urlsplit(url).hostname or "")
-        return AttemptError(
-            f"the name {host}, or that of a proxy, cannot be resolved ({error.strerror})", unreachable=True
-        )
+        of = f"proxy's name {_host(proxy)}" if proxy else "name"
+        return AttemptError(f"the {of} cannot be resolved", unreachable=True)
     if isinstance(error, TimeoutError):
         return AttemptError("the server does not answer")
     if isinstance(error, http.client.IncompleteRead):
@@ -206,16 +217,16 @@ def fault_of(error: Exception, url: str) -> AttemptError:
     if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
         return AttemptError("the connection was reset")
     if isinstance(error, ConnectionRefusedError):
-        return AttemptError("the server, or a proxy, refuses connections", unreachable=True)
+        return AttemptError(f"the {f'proxy {proxy}' if proxy else 'server'} refuses connections", unreachable=True)
     if isinstance(error, ssl.SSLError):
         return AttemptError(f"the secure connection failed ({error.reason or 'cut off'})", unreachable=True)
     if isinstance(error, http.client.HTTPException | UnicodeError | ValueError | URLError):
         text = plain(short(str(error) or type(error).__name__, 100))
         return AttemptError(f"what answers is no web server, or the address is malformed ({text})", lasting=True)
     if refused := re.match(r"Tunnel connection failed: (\d+)", str(error)):
-        return AttemptError(
-            f"the proxy refuses to connect, with status {refused[1]}", lasting=refused[1].startswith("4")
-        )
+        lasting = refused[1].startswith("4")
+        problem = f"the proxy {proxy} refuses to connect, with status {refused[1]}"
+        return AttemptError(problem, lasting=lasting, unreachable=lasting)
     reason = error.strerror if isinstance(error, OSError) else None
     return AttemptError(f"the network failed ({reason or type(error).__name__})", unreachable=True)
 

@@ -28,7 +28,14 @@ Result = TypeVar("Result")
 
 
 class DownloadError(Exception):
-    """Why a URL did not give its file, as one clause. What had come of it remains, unless it is worthless."""
+    """Why a URL did not give its file, as one clause. What had come of it remains, unless it is worthless.
+
+    `unreachable`: its server was not spoken to. `advice`: what to do about it, a sentence.
+    """
+
+    def __init__(self, problem: str, fault: AttemptError) -> None:
+        super().__init__(problem)
+        self.unreachable, self.advice = fault.unreachable, fault.advice
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,9 @@ def _tried(
             # A trickle is no progress, nor are connections that bring a byte each.
             failed = 1 if came and came >= patience.slowest * (time.monotonic() - began) else failed + 1
             if fault.lasting or (fault.unreachable and not ever):
-                raise DownloadError(str(fault)) from fault
+                raise DownloadError(str(fault), fault) from fault
             if failed >= patience.tries or (part is not None and part.restarts >= patience.tries):
-                raise DownloadError(f"{fault}; {patience.tries} attempts got no further") from fault
+                raise DownloadError(f"{fault}; {patience.tries} attempts got no further", fault) from fault
             wait = min(max(patience.pause * 2 ** (failed - 1), min(fault.wait, patience.stall)), LONGEST_PAUSE)
             noticed(f"{fault}, trying again" + (f" in {wait:.0f} s" if wait >= 1 else ""))
         time.sleep(wait)

@@ -11,9 +11,11 @@ from resnets import files
 from resnets.errors import ResNetsError, plain
 from resnets.fetch import cache, partial, settle, sources, verify
 from resnets.fetch.announce import Announced, megabytes, say
+from resnets.fetch.connection import proxy_of
 from resnets.fetch.contents import ENOUGH, mistaken
 from resnets.fetch.download import DownloadError, Patience, download, text
 from resnets.fetch.settle import Arrived, Look, RejectedError
+from resnets.fetch.sources import Failure
 from resnets.published.row import Published
 
 
@@ -157,19 +159,28 @@ def _checksum(errand: Errand) -> tuple[str | None, str]:
 def _downloaded(errand: Errand) -> Path:
     """The model of the first address that gives the file that the table means."""
     row = errand.row
-    failures: list[tuple[str, str]] = []
-    pin_refused = False
+    failures: list[Failure] = []
     size = f" ({megabytes(row.size)} MB)" if row.size else ""
     for url in sources.addresses(row):
         if failures:
-            errand.say(f"{row.name}: {sources.host(failures[-1][0])}: {failures[-1][1]}")
-        errand.say(f"{row.name}: downloading {row.file} from {sources.host(url)}{size}")
+            errand.about(failures[-1].url)(f"{failures[-1].why}; trying {sources.host(url)}")
+        else:
+            errand.say(f"{row.name}: downloading {row.file} from {sources.host(url)}{size}")
         try:
             return _from(errand, url)
         except (DownloadError, RejectedError) as error:
-            pin_refused |= isinstance(error, RejectedError) and error.pin
-            failures.append((url, plain(str(error))))
-    raise sources.exhausted(row, failures, pin_refused)
+            failures.append(_failure(url, error))
+    raise sources.exhausted(row, failures)
+
+
+def _failure(url: str, error: DownloadError | RejectedError) -> Failure:
+    """Why an address did not give the file, and the proxy through which it was asked named in it."""
+    why, proxy = plain(str(error)), proxy_of(url)
+    if proxy is not None and "proxy" not in why.lower():
+        why += f", through the proxy {proxy}"
+    if isinstance(error, RejectedError):
+        return Failure(url, why, proxy, rejected=True, pin=error.pin)
+    return Failure(url, why, proxy, error.unreachable, advice=error.advice)
 
 
 def _from(errand: Errand, url: str) -> Path:

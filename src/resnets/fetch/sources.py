@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from resnets.errors import ResNetsError, plain, short
@@ -94,16 +96,63 @@ def refused_offline(row: Published) -> ResNetsError:
     )
 
 
-def exhausted(row: Published, failures: list[tuple[str, str]], pin_refused: bool) -> ResNetsError:
-    """The error where no address gave the file: each with its reason, then what can be done."""
-    reasons = "; ".join(f"{shown(url)}: {why}" for url, why in failures)
-    accept = (
-        f" If the publisher has replaced the file, `resnets cache clear {row.name}` forgets the old one and its sha256."
-        if pin_refused
-        else ""
-    )
-    return ResNetsError(
-        f"{row.name} could not be downloaded. {reasons}.",
-        f"Fetch {row.file} by hand and put it at {cache.place(row)}; or name a mirror in RESNETS_MIRROR, which is asked"
-        f" for BASE/{row.name}/{row.file}, or a proxy in HTTPS_PROXY.{accept}",
-    )
+@dataclass(frozen=True)
+class Failure:
+    """Why an address did not give the file, a clause. `proxy`: through which it was asked.
+
+    `unreachable`: its server was not spoken to. `rejected`: it gave another file. `pin`: than an earlier one, of which
+    the sha256 was pinned. `advice`: what to do about it, a sentence.
+    """
+
+    url: str
+    why: str
+    proxy: str | None = None
+    unreachable: bool = False
+    rejected: bool = False
+    pin: bool = False
+    advice: str = ""
+
+
+def exhausted(row: Published, failures: Sequence[Failure]) -> ResNetsError:
+    """The error where no address gave the file: the hosts with their reasons, then what can be done about those."""
+    mirrored = _mirrored(row, row.file)
+    hosts: dict[str, list[str]] = {}
+    for one in failures:
+        hosts.setdefault(one.why, []).append(host(one.url) + " (RESNETS_MIRROR)" * (one.url in mirrored))
+    reasons = "; ".join(f"{_listed(names)}: {why}" for why, names in hosts.items())
+    said = [*dict.fromkeys(one.advice for one in failures if one.advice), _advised(row, failures, mirrored)]
+    if any(one.pin for one in failures):
+        said.append(
+            f"If the publisher has replaced the file, `resnets cache clear {row.name}` forgets the old one and its"
+            " sha256."
+        )
+    return ResNetsError(f"{row.name} could not be downloaded: {reasons}.", " ".join(said))
+
+
+def _advised(row: Published, failures: Sequence[Failure], mirrored: Sequence[str]) -> str:
+    """What can be done where a row's file is not to be had, a sentence."""
+    mirror = next((one for one in failures if one.url in mirrored), None)
+    proxies = [*dict.fromkeys(one.proxy for one in failures if one.proxy)]
+    public = next(one.url for one in failures if one is not mirror)
+    by_hand = f"fetch {row.file} by hand from {shown(public)} and put it at {cache.place(row)}."
+    if mirror is not None and mirror.rejected:
+        return (
+            "The file at RESNETS_MIRROR is not the published one: replace it there or unset RESNETS_MIRROR, or"
+            f" {by_hand}"
+        )
+    ways = ["name a mirror in RESNETS_MIRROR"] if mirror is None else []
+    if mirror is not None and not mirror.unreachable:
+        ways = [f"put the file on the mirror as {row.name}/{row.file}"]
+    if not all(one.unreachable for one in failures):
+        said = ", or ".join([*ways, by_hand])
+        return said[0].upper() + said[1:]
+    if proxies:
+        ways = [f"check the proxy {_listed(proxies)}", *ways]
+    else:
+        ways = [" or ".join(["name a proxy in HTTPS_PROXY", *(way.removeprefix("name ") for way in ways)])]
+    return f"No address could be reached: {', '.join(ways)}, or {by_hand}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
