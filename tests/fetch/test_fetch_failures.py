@@ -59,6 +59,9 @@ def test_without_a_network_a_line_an_address_and_an_error_that_says_it_once(row,
 
 
 def test_a_proxy_that_is_in_use_is_named_and_none_advised(row, server, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", server.base)
+    error = refused(replace(row, urls=("http://weights.invalid/gone.t7",)))
+    assert error.problem.endswith(f": weights.invalid: status 404 (Not Found), through the proxy {server.base}.")
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         proxy = f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -77,9 +80,6 @@ def test_a_proxy_that_is_in_use_is_named_and_none_advised(row, server, monkeypat
             "huggingface.co: the name cannot be resolved; media.githubusercontent.com and github.com:"
             " the proxy's name nosuchproxy.invalid cannot be resolved."
         )
-    monkeypatch.setenv("HTTP_PROXY", server.base)
-    error = refused(replace(row, urls=("http://weights.invalid/gone.t7",)))
-    assert error.problem.endswith(f": weights.invalid: status 404 (Not Found), through the proxy {server.base}.")
 
 
 def test_a_mirror_that_is_set_is_named_and_not_advised(row, server, monkeypatch):
