@@ -1,8 +1,12 @@
 """What is said where fetching meets difficulties, and what is advised where it fails."""
 
+import errno
+import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from tests.fetch.fetching import BODY, KNOWN, OTHER, SHA, got, refused
 
 from resnets.fetch import cache
@@ -62,6 +66,9 @@ def test_a_proxy_that_is_in_use_is_named_and_none_advised(row, server, monkeypat
     monkeypatch.setenv("HTTP_PROXY", server.base)
     error = refused(replace(row, urls=("http://weights.invalid/gone.t7",)))
     assert error.problem.endswith(f": weights.invalid: status 404 (Not Found), through the proxy {server.base}.")
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
+    error = refused(replace(row, urls=("http://weights.invalid/gone.t7",)))
+    assert error.problem.endswith("SOCKS proxies are not supported, and socks5://127.0.0.1:9 is one.")
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         proxy = f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -99,3 +106,35 @@ def test_a_mirror_that_is_set_is_named_and_not_advised(row, server, monkeypatch)
     assert error.remedy == (
         f"The file at RESNETS_MIRROR is not the published one: replace it there or unset RESNETS_MIRROR, or f{by_hand}"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "Mend its permissions, or name another folder for downloads in RESNETS_CACHE."),
+        (errno.EPERM, "Mend its permissions, or name another folder for downloads in RESNETS_CACHE."),
+        (errno.EROFS, "Name a folder on a disk that can be written in RESNETS_CACHE."),
+        (errno.EIO, "Name another folder for downloads in RESNETS_CACHE."),
+    ],
+)
+def test_what_is_advised_for_a_folder_fits_its_error(row, folder, monkeypatch, number, remedy):
+    def refuse(path, *_, **__):
+        if not path.is_dir():
+            raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    error = refused(row)
+    assert error.problem == f"{folder.parent} cannot be made ({os.strerror(number)})."
+    assert error.remedy == remedy
+
+
+def test_a_folder_that_cannot_be_made_needs_no_permissions(row, monkeypatch):
+    monkeypatch.setenv("RESNETS_CACHE", "/proc/nope")
+    error = refused(row)
+    assert error.problem == "/proc/nope cannot be made (No such file or directory)."
+    assert error.remedy == "Name another folder for downloads in RESNETS_CACHE."
+
+
+def test_offline_forbids_downloading(row, folder, monkeypatch):
+    monkeypatch.setenv("RESNETS_OFFLINE", "1")
+    assert "RESNETS_OFFLINE forbids downloading resnet-18.t7 from" in refused(row).problem

@@ -176,7 +176,7 @@ def _downloaded(errand: Errand) -> Path:
 def _failure(url: str, error: DownloadError | RejectedError) -> Failure:
     """Why an address did not give the file, and the proxy through which it was asked named in it."""
     why, proxy = plain(str(error)), proxy_of(url)
-    if proxy is not None and "proxy" not in why.lower():
+    if proxy is not None and "proxy" not in why and proxy not in why:
         why += f", through the proxy {proxy}"
     if isinstance(error, RejectedError):
         return Failure(url, why, proxy, rejected=True, pin=error.pin)
@@ -235,7 +235,13 @@ def _unwritable(row: Published, error: OSError) -> ResNetsError:
             f"The disk is full: {row.name} does not fit into {where}.",
             "Free some space, or name a folder on another disk in RESNETS_CACHE; what has arrived is kept.",
         )
+    at = Path(str(error.filename or where))
+    missing = at in (where, *where.parents) and not os.path.lexists(at)
+    remedy = "Name another folder for downloads in RESNETS_CACHE."
+    if error.errno == errno.EROFS:
+        remedy = "Name a folder on a disk that can be written in RESNETS_CACHE."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        remedy = "Mend its permissions, or name another folder for downloads in RESNETS_CACHE."
     return ResNetsError(
-        f"{error.filename or where} cannot be read or written ({error.strerror or error}).",
-        "Mend its permissions, or name another folder for downloads in RESNETS_CACHE.",
+        f"{at} cannot be {'made' if missing else 'read or written'} ({error.strerror or error}).", remedy
     )

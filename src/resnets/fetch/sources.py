@@ -90,7 +90,7 @@ def host(url: str) -> str:
 def refused_offline(row: Published) -> ResNetsError:
     """The error for a file that is not there and may not be downloaded."""
     return ResNetsError(
-        f"{row.name} is not in the cache, and RESNETS_OFFLINE forbids to download {row.file} from"
+        f"{row.name} is not in the cache, and RESNETS_OFFLINE forbids downloading {row.file} from"
         f" {shown(addresses(row)[0])}.",
         f"Fetch that file by hand and put it at {cache.place(row)}, or unset RESNETS_OFFLINE.",
     )
