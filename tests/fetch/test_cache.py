@@ -137,6 +137,17 @@ def test_entries_are_rows_and_folders_that_no_row_knows(row, folder):
     assert known.bytes == sum(path.stat().st_size for path in folder.iterdir())
 
 
+def test_a_download_that_failed_before_a_byte_came_leaves_no_entry(row, server, folder):
+    server.put("/resnet-18.t7", status=404)
+    refused(row)
+    assert os.listdir(folder) == [".lock"]
+    assert cache.entries() == []
+    (folder.parent / "mine").mkdir()
+    (folder.parent / "mine" / ".lock").touch()  # not ours
+    (folder / "other.t7").touch()
+    assert [one.name for one in cache.entries()] == ["mine", row.name]
+
+
 def test_remove_takes_all_of_a_row_or_its_part_alone(row, folder):
     got(row)
     cache.part(row).write_bytes(b"123")

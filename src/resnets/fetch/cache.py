@@ -194,13 +194,25 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Every folder of the cache by name. Those that no row knows are named, and nothing here touches them."""
+    """Every folder of the cache by name, a row's lock by itself left out.
+
+    Those that no row knows are named, and nothing here touches them.
+    """
     try:
         found = sorted(path for path in folder().iterdir() if path.is_dir())
     except OSError:
         return []
-    rows = [(path, PUBLISHED.get(path.name)) for path in found]
+    named = [(path, PUBLISHED.get(path.name)) for path in found]
+    rows = [(path, row) for path, row in named if row is None or _holds(path)]
     return [Entry(path.name, path, _weight(path), row, state(row) if row else None) for path, row in rows]
+
+
+def _holds(home: Path) -> bool:
+    """Whether a row's folder holds more than the lock that a failed download leaves."""
+    try:
+        return any(name != LOCK for name in os.listdir(home))
+    except OSError:
+        return True
 
 
 def remove(row: Published, *, partial: bool = False) -> int:
