@@ -84,6 +84,15 @@ def test_it_goes_on_once_the_server_has_agreed_and_else_begins_again_with_a_reas
     assert told[0] == (100_000 if why is None else 0, len(BODY))
 
 
+def test_the_part_of_a_file_of_another_size_is_told(server, part):
+    server.put("/model", BODY)
+    begun(server, part)
+    server.put("/model", BODY + b"more")
+    noticed = []
+    download(server.url("/model"), part, size=len(BODY) + 4, noticed=noticed.append)
+    assert noticed == ["begins again: the part is of another file"]
+
+
 @pytest.mark.parametrize("checks", [True, False])
 def test_a_file_that_changes_between_two_parts_is_never_joined(server, part, checks):
     server.put("/model", BODY)

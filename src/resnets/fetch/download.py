@@ -238,6 +238,8 @@ class _Job:
         if wanted is not None:
             changed = "If-Range" in wanted and now not in (None, origin.validator)
             return "the file there has changed" if changed else "the server gives no parts"
+        if self.size is not None and origin.total not in (None, self.size):
+            return "the part is of another file"
         if origin.url != self.url:
             return "the part is of another address"
         return "nothing tells whether the file there has changed"
