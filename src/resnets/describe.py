@@ -1,6 +1,7 @@
 """A model file, an architecture's name or that of published weights goes in; what `show` says of it comes out."""
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def describe(name_or_path: str, *, with_layers: bool = False) -> Facts:
     that holds no network an outline of what it holds. Raises ResNetsError for a file that is damaged: its arrays are
     read and compared with the card.
     """
-    if not Path(name_or_path).exists() and name_or_path not in names.bundled():
+    if not os.path.isfile(name_or_path) and name_or_path not in names.bundled():
         if name_or_path in ARCHITECTURES:
             return _architecture(name_or_path, with_layers)
         row = weights_table.find(name_or_path)

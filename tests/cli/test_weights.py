@@ -216,8 +216,8 @@ def test_show_downloads_nothing_where_a_folder_has_the_name(mirror, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for name in ("resnet18.fb", "cifar10"):
         (tmp_path / name).mkdir()
-    assert run(["show", "resnet18.fb"]) == 2
-    assert "resnet18.fb is a folder" in capsys.readouterr().err
+    assert run(["show", "resnet18.fb"]) == 0
+    assert "here       no; it would lie at" in capsys.readouterr().out
     assert not mirror.requests
     assert run(["show", "cifar10"]) == 0
 

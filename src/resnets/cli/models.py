@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,11 +145,8 @@ def show_command(model: str, layers: bool, json_to: str | None) -> None:
     resnets show resnet50.tv2
     """
     from resnets.describe import describe, page
-    from resnets.weights import names
 
     apart(json_to, model)
-    if os.path.isdir(model) and model not in names.bundled():  # which `describe` would have downloaded, if so called
-        raise names.no_file(model, Path(model))
     facts = describe(model, with_layers=layers)
     apart(json_to, facts.get("file"))
     show(facts, page(facts, terminal_width()), json_to)

@@ -42,7 +42,7 @@ def resolve(name_or_path: str | Path | None = None, *, quiet: bool = False) -> P
     fetched = _published(name, quiet)
     if fetched is not None:
         return fetched
-    raise no_file(name, path) if folder else _unknown(name, path, list(known))
+    raise _no_file(name, path) if folder else _unknown(name, path, list(known))
 
 
 def of_hub(name: str, *, quiet: bool = False, again: bool = False) -> Path:
@@ -92,7 +92,7 @@ def _beside(model: Path) -> list[str]:
         return [path.name for path in beside(source)]
 
 
-def no_file(name: str, folder: Path) -> ResNetsError:
+def _no_file(name: str, folder: Path) -> ResNetsError:
     """The error for a folder in the place of a model, which names the models in it."""
     inside = [str(file) for file in sorted(folder.iterdir()) if file.suffix in FORMATS]
     return ResNetsError(
