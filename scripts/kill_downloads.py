@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.fetch import cache
-from resnets.fetch.download import state_file
+from resnets.fetch.partial import state_file
 from resnets.published.row import Digest, Published
 from resnets.published.table import PUBLISHED
 

@@ -7,7 +7,7 @@ import pytest
 
 from resnets import card
 from resnets.cli.main import run
-from resnets.cli.results import RECIPES
+from resnets.cli.results import RECIPES, show
 from resnets.weights.files import load
 
 
@@ -124,3 +124,8 @@ def test_a_result_is_never_written_over_what_is_read_or_written(tiny_model, phot
         assert "would be written over" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_json_has_null_where_a_number_is_none(capsysbinary):
+    show({"difference": float("inf"), "rows": ({"x": float("nan"), "y": 1.5},)}, "", "-")
+    assert json.loads(capsysbinary.readouterr().out) == {"difference": None, "rows": [{"x": None, "y": 1.5}]}

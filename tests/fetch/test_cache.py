@@ -13,7 +13,7 @@ from resnets import files
 from resnets.errors import ResNetsError
 from resnets.fetch import cache
 from resnets.fetch import receipt as receipts
-from resnets.fetch.download import state_file
+from resnets.fetch.partial import state_file
 from resnets.published.row import Digest
 
 

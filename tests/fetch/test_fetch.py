@@ -122,6 +122,13 @@ def test_hf_endpoint_stands_for_the_hub(row, server, monkeypatch):
     assert got(row).read_bytes() == BODY
 
 
+def test_offline_nothing_is_fetched_again(row, monkeypatch):
+    path = got(row)
+    monkeypatch.setenv("RESNETS_OFFLINE", "1")
+    assert got(row) == path
+    assert refused(row, again=True).problem == "resnet18.fb is not fetched again: RESNETS_OFFLINE forbids downloading."
+
+
 @pytest.mark.parametrize("value", ["1", "true", "yes", "no"])
 def test_offline_names_file_address_and_place(row, server, folder, monkeypatch, value):
     monkeypatch.setenv("RESNETS_OFFLINE", value)

@@ -5,12 +5,14 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from tests.fetch.downloading import BODY, OTHER, SHA, SHORT
 
-from resnets.fetch.download import DownloadError, Patience, download, state_file
+from resnets.fetch.download import DownloadError, Patience, download
+from resnets.fetch.partial import state_file
 
 CHILD = """
 import sys, resource
@@ -117,6 +119,14 @@ def test_a_part_of_which_nothing_sound_is_known_is_begun_again(server, part, sta
     download(server.url("/model"), part, checkable=True, patience=SHORT)
     assert part.read_bytes() == OTHER
     assert server.requests[0].range is None
+
+
+def test_a_part_that_cannot_be_opened_leaves_no_thread(server, part):
+    part.mkdir()
+    before = threading.active_count()
+    with pytest.raises(IsADirectoryError):
+        download(server.url("/model"), part)
+    assert threading.active_count() == before
 
 
 def test_a_state_is_never_written_through_a_link(server, part, tmp_path):

@@ -14,6 +14,6 @@ def test_a_receipt_comes_back_as_it_was_written(tmp_path):
     made = receipt.Receipt("n", "u", "d", "f", 1, SHA, "c", (one,), "a")
     receipt.write(tmp_path, made)
     assert receipt.read(tmp_path) == made
-    for path in ("../a", "/a", "b//a", ""):
+    for path in ("../a", "/a", "b//a", "", "a\0b"):
         receipt.write(tmp_path, replace(made, kept=(replace(one, path=path),), model=path))
         assert receipt.read(tmp_path) is None

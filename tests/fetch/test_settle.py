@@ -75,9 +75,10 @@ def test_a_changed_file_is_refused_with_the_way_to_have_it_again(row, server):
     error = refused(row)
     assert "was changed since it was checked on" in error.problem
     assert SHA in error.problem
-    assert "`resnets cache clear resnet18.fb`" in error.remedy
+    assert error.remedy == "`resnets fetch resnet18.fb --again` downloads it once more."
     assert path.read_bytes() == OTHER
-    assert got(row, again=True).read_bytes() == BODY
+    assert got(row, again=True).read_bytes() == BODY  # as the pin says, which other bytes would have been refused by
+    assert cache.recorded(row).checked == "the sha256 that was pinned"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', "[" * 100_000, "null"])
@@ -103,6 +104,17 @@ def test_the_md5_beside_a_file_is_fetched_compared_and_kept(row, server, folder,
     server.close()
     got(row)
     assert cache.recorded(row).checked == "the MD5 beside the file"
+
+
+def test_a_text_with_the_md5_that_was_put_there_by_hand_stays_as_it_is(row, folder):
+    row = replace(row, checksum_url="https://127.0.0.1/resnet-18-md5.txt")
+    folder.mkdir(parents=True)
+    (folder / "resnet-18.t7").write_bytes(BODY)
+    text = MD5.encode() + b" resnet-18.t7\n" + b"# and more\n" * 1000
+    (folder / "resnet-18-md5.txt").write_bytes(text)
+    got(row)
+    assert cache.recorded(row).checked == "the MD5 beside the file"
+    assert (folder / "resnet-18-md5.txt").read_bytes() == text
 
 
 def test_nothing_is_written_through_a_link(row, server, folder, tmp_path):

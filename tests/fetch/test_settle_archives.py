@@ -80,7 +80,7 @@ def test_an_archive_put_there_by_hand_after_its_model_was_deleted(packed, server
     path.unlink()
     (folder / "r18.tar.gz").write_bytes(archive(("r18/r18.onnx", OTHER)))
     error = refused(packed)
-    assert ("its sha1 is" if digests else "which was pinned on") in error.problem
+    assert ("its sha1 is" if digests else "which was pinned by") in error.problem
     assert f"Put r18.tar.gz from {packed.urls[0]} there" in error.remedy
     assert bool(cache.check(packed)) == (not digests)  # a digest of the member says nothing of the archive
     assert (folder / "r18.tar.gz").exists()

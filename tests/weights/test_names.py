@@ -26,6 +26,7 @@ def test_names_that_are_no_model(tmp_path, monkeypatch, tiny_model):
         ("resnet-18.t7", "There is no file resnet-18.t7.*resnet18.fb, which is a published file of that name"),
         ("resnet50.tv9", "Did you mean 'resnet50.tv"),
         ("runs/first", "There is no file runs/first"),
+        ("~nosuchuser/m.onnx", "There is no file ~nosuchuser/m.onnx"),
         ("wide_resnet50_2", "Did you mean .*'wide-resnet50-2'"),
     ):
         with pytest.raises(ResNetsError, match=reason):

@@ -1,6 +1,7 @@
 """A verb's result goes in; text for people, or JSON where `--json` says, comes out."""
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -51,10 +52,21 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def _finite(value: Any) -> Any:
+    """The value with null for what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def show(value: Any, text: str, json_to: str | None) -> None:
     """`text` on stdout, or in its place the value as JSON; with a file's name both."""
     # File names are bytes of any kind: what is not UTF-8 in them is written as an escape.
-    data = (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
+    data = (json.dumps(_finite(value), allow_nan=False, ensure_ascii=False, indent=2) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
     if json_to == "-":
         sys.stdout.buffer.write(data)
         return

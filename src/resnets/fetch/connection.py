@@ -150,7 +150,7 @@ def _asked(
 
 
 class _Connection(http.client.HTTPConnection):
-    """Tells of its socket as soon as it is connected, before any handshake."""
+    """Tells of its socket as soon as it is connected, before TLS; behind a proxy, once that has connected it."""
 
     met: Callable[[socket.socket], None]
 

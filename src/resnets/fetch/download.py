@@ -15,10 +15,8 @@ from urllib.parse import unquote, urlsplit
 from resnets.fetch import ranges
 from resnets.fetch.connection import AttemptError, fault_of_status
 from resnets.fetch.contents import ENOUGH, mistaken
-from resnets.fetch.partial import Origin, Part, state_file
+from resnets.fetch.partial import Origin, Part
 from resnets.fetch.transfer import Head, Patience, Transfer
-
-__all__ = ["DownloadError", "Downloaded", "Patience", "download", "state_file", "text"]
 
 MOST = 2 << 30  # bytes of a file of which nothing says how long it is
 EVERY = 0.1  # seconds between two calls that tell how far it is
@@ -72,8 +70,7 @@ def download(
     `size`: what it must be, in bytes. `algorithms`: names of hashlib. `checkable`: the caller knows a digest and will
     compare it, so that a part may be continued of which only the length can be compared, from another mirror too.
     `told` is called with bytes and their total (None: not known) before the first are written, and then about ten times
-    a second at most. `noticed` is called with a clause where it begins again, and
-    where an attempt has failed that another follows.
+    a second at most; `noticed` with a clause where it begins again, and where an attempt failed that another follows.
 
     Raises DownloadError, and OSError where the disk refuses. Beside the part lies `state_file(part)`: remove both.
     """

@@ -66,7 +66,7 @@ def fetch(
         return found.model
     here = found.kind == "unchecked" and not again
     if sources.offline() and not here:
-        raise sources.refused_offline(row)
+        raise sources.refused_offline(row, again)
     try:
         with ExitStack() as held:
             try:
@@ -104,7 +104,7 @@ def _held(errand: Errand) -> Path:
         if found.kind == "unchecked":
             return _standing(errand)
     if sources.offline():
-        raise sources.refused_offline(errand.row)
+        raise sources.refused_offline(errand.row, errand.again)
     return _downloaded(errand)
 
 

@@ -64,7 +64,7 @@ class Part:
 
     def __init__(self, path: Path, algorithms: tuple[str, ...]) -> None:
         self.path = path
-        self.digests = Digests(algorithms)
+        self.algorithms = algorithms
         self.origin: Origin | None = None
         self.done = 0
         self.came = 0  # bytes further than ever before, since somebody set it to zero
@@ -78,6 +78,7 @@ class Part:
         self._file = os.open(self.path, flags, 0o666)
         self.done = self._furthest = os.lseek(self._file, 0, os.SEEK_END)
         self.origin = read(self.path)
+        self.digests = Digests(self.algorithms)  # its thread ends with the block
         return self
 
     def __exit__(

@@ -94,7 +94,12 @@ def _typed(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 def _inside(path: str) -> bool:
     """Whether a path stays in the folder that it starts from."""
-    return bool(path) and not path.startswith("/") and not {"", ".", ".."} & set(re.split(r"[/\\]", path))
+    return (
+        path.isprintable()
+        and bool(path)
+        and not path.startswith("/")
+        and not {"", ".", ".."} & set(re.split(r"[/\\]", path))
+    )
 
 
 def _digest(text: str) -> bool:

@@ -57,19 +57,19 @@ def judged(row: Published, arrived: Arrived) -> str:
     pinned = None if row.digests else cache.recorded(row)
     if pinned is not None and pinned.sha256 != arrived.digests["sha256"]:
         differs = verify.differs("sha256", arrived.digests["sha256"], pinned.sha256)
-        raise RejectedError(f"{differs}, which was pinned on {pinned.date[:10]}", pin=True)
+        raise RejectedError(f"{differs}, which was pinned by {pinned.date[:10]}", pin=True)
     note = ""
     if row.checksum_url and md5 is None:
         why = "tells no MD5 of it" if arrived.checksum is not None else f"could not be had ({arrived.missing})"
         note = f"; {sources.checksum_file(row)} {why}"
-    return verify.checked(row, md5) + note
+    return ("the sha256 that was pinned" if pinned and md5 is None else verify.checked(row, md5)) + note
 
 
 def settle(row: Published, arrived: Arrived, say: Callable[[str], None], look: Look | None = None) -> Path:
     """Judge a file, give it its final name and a receipt; the path of its model. To be called under the row's lock.
 
     `look` is asked where no digest can tell what file it is. Raises RejectedError where it is not the row's, which
-    leaves what was there, and OSError of the disk.
+    leaves what was there, and OSError or ResNetsError of the disk.
     """
     checked = judged(row, arrived)
     home = cache.home(row)
@@ -81,7 +81,7 @@ def settle(row: Published, arrived: Arrived, say: Callable[[str], None], look: L
     else:
         kept, model = _unpacked(row, row.member, arrived, look)
     if arrived.checksum is not None and verify.md5_told(arrived.checksum, row.file):
-        kept += _text(home, sources.checksum_file(row), arrived.checksum)
+        kept += _text(home / sources.checksum_file(row), arrived)
     made = Receipt(
         row.name,
         sources.shown(arrived.url),
@@ -172,10 +172,11 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _text(home: Path, name: str, text: str) -> tuple[Kept, ...]:
-    if not (home / name).is_file() or (home / name).read_bytes() != text.encode():
-        files.write_whole(home / name, text.encode(), links=False)
-    return (receipts.kept(home, name, verify.digests(home / name)["sha256"]),)
+def _text(place: Path, arrived: Arrived) -> tuple[Kept, ...]:
+    """The text with the MD5 beside its file; one that was put there by hand stays as it is."""
+    if arrived.url or not place.is_file():
+        files.write_whole(place, (arrived.checksum or "").encode(), links=False)
+    return (receipts.kept(place.parent, place.name, verify.digests(place)["sha256"]),)
 
 
 def renewed(row: Published, say: Callable[[str], None]) -> Path:
@@ -190,7 +191,7 @@ def renewed(row: Published, say: Callable[[str], None]) -> Path:
     if changed:
         raise ResNetsError(
             f"{home} was changed since it was checked on {found.date[:10]}: {'; '.join(changed)}.",
-            f"`resnets cache clear {row.name}` removes it, then `resnets fetch {row.name}` downloads it again.",
+            f"`resnets fetch {row.name} --again` downloads it once more.",
         )
     _record(home, replace(found, kept=tuple(receipts.kept(home, one.path, one.sha256) for one in found.kept)), say)
     return home / found.model

@@ -87,8 +87,12 @@ def host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or shown(url)
 
 
-def refused_offline(row: Published) -> ResNetsError:
-    """The error for a file that is not there and may not be downloaded."""
+def refused_offline(row: Published, again: bool) -> ResNetsError:
+    """The error for a file that may not be downloaded: it is not there, or is there and asked for `again`."""
+    if again:
+        return ResNetsError(
+            f"{row.name} is not fetched again: RESNETS_OFFLINE forbids downloading.", "Unset RESNETS_OFFLINE for that."
+        )
     return ResNetsError(
         f"{row.name} is not in the cache, and RESNETS_OFFLINE forbids downloading {row.file} from"
         f" {shown(addresses(row)[0])}.",

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def resolve(name_or_path: str | Path | None = None, *, quiet: bool = False) -> P
             raise ResNetsError("This installation has no bundled model.", "Give a model file with --model.")
         return next(iter(known.values()))
     name = str(name_or_path)
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name))  # which, unlike Path's, leaves the ~ of an unknown user alone
     if name in known and not os.path.isfile(path):
         return known[name]
     folder = os.path.isdir(path)  # which, unlike Path's, says no to a name that is too long
@@ -94,7 +95,9 @@ def _beside(model: Path) -> list[str]:
 
 def _no_file(name: str, folder: Path) -> ResNetsError:
     """The error for a folder in the place of a model, which names the models in it."""
-    inside = [str(file) for file in sorted(folder.iterdir()) if file.suffix in FORMATS]
+    inside: list[str] = []
+    with suppress(OSError):
+        inside = [str(file) for file in sorted(folder.iterdir()) if file.suffix in FORMATS]
     return ResNetsError(
         f"{name} is a folder, not a model file.",
         f"Use {' or '.join(inside)}." if inside else "Give a file inside it.",
