@@ -163,6 +163,22 @@ def test_a_branch_is_asked_for_and_a_commit_is_not(there, model):
     assert said.endswith("The copy of commit bbbbbbbb is used.\n")
 
 
+def test_a_file_that_was_not_fetched_is_not_taken_for_one_that_was(there, model):
+    there.put("o/thin", {**model, "other.onnx": b"another"})
+    there.run("hf:o/thin")
+    held = CHILD.replace("fetch(name)", "cached(name)")
+    rows, _ = there.run("hf:o/thin:other.onnx", "hf:o/none", "hf:o/thin", child=held)
+    assert [row[1] for row in rows[:2]] == ["None", "None"]
+    assert rows[2][1].endswith(f"{COMMIT}/model.safetensors")
+    there.server.close()
+    ((problem, remedy),), said = there.run("hf:o/thin:other.onnx")
+    assert problem.startswith(f"hf:o/thin cannot be fetched now: {there.server.base} is out of reach")
+    assert remedy.startswith("Check the network")
+    assert said == ""
+    ((problem, _),), _ = there.run("hf:o/thin:other.onnx", RESNETS_OFFLINE="1")
+    assert problem.startswith("hf:o/thin:other.onnx is not in the cache")
+
+
 def test_what_cannot_be_had_is_told_in_two_sentences(there):
     there.put("o/thin", {"model.safetensors": b"x"})
     there.refuse("o/private", 401, "RepoNotFound")

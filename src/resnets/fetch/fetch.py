@@ -13,8 +13,9 @@ from resnets.fetch import cache, partial, settle, sources, verify
 from resnets.fetch.announce import Announced, megabytes, say
 from resnets.fetch.connection import proxy_of
 from resnets.fetch.contents import ENOUGH, mistaken
-from resnets.fetch.download import DownloadError, Patience, download, text
+from resnets.fetch.download import DownloadError, download, text
 from resnets.fetch.settle import Arrived, Look, RejectedError
+from resnets.fetch.transfer import Patience
 from resnets.fetch.sources import Failure
 from resnets.published.row import Published
 

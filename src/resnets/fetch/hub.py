@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from resnets.errors import ResNetsError, did_you_mean, plain, short, some
+from resnets.fetch.announce import say
 from resnets.fetch.hub_failures import failure, unreachable
 from resnets.fetch.sources import offline
 from resnets.files import unwritable
@@ -71,9 +72,9 @@ def fetch(name: str, *, quiet: bool = False, again: bool = False, beside: Beside
             )
         except Exception as error:
             told = failure(hub, error, wanted.repository, wanted.revision)
-            if again or held is None or not unreachable(hub, error):
+            if again or held is None or not _there(held, wanted) or not unreachable(hub, error):
                 raise told from error
-            _say(f"{told.problem} The copy of commit {held.name[:8]} is used.", quiet)
+            say(f"{told.problem} The copy of commit {held.name[:8]} is used.", quiet)
             return _from_cache(hub, held, wanted)
         return _download(hub, wanted, info, quiet, again, beside)
 
@@ -83,7 +84,7 @@ def cached(name: str) -> Path | None:
     wanted = parsed(name)
     hub = _library()
     held = _held(hub, wanted)
-    if held is None or not any(file.lower().endswith(SUFFIXES) for file in _files(held)):
+    if held is None or not _there(held, wanted):
         return None
     return _from_cache(hub, held, wanted)
 
@@ -179,7 +180,7 @@ def _download(hub: Any, wanted: Wanted, info: Any, quiet: bool, again: bool, bes
     described = {name: None for place in (PurePosixPath(), folder) for name in (str(place / d) for d in DESCRIPTIONS)}
     first, *others = [*(name for name in described if name in files), model]
     if again or not (_home(hub, wanted) / "snapshots" / str(info.sha) / model).is_file():
-        _say(f"Fetching {model} of {wanted}, commit {str(info.sha)[:8]}, from {hub.constants.ENDPOINT}.", quiet)
+        say(f"Fetching {model} of {wanted}, commit {str(info.sha)[:8]}, from {hub.constants.ENDPOINT}.", quiet)
     path = _one(hub, wanted, first, again)  # by the name of the revision, which the cache then knows without network
     at = replace(wanted, revision=_commit_of(path) or wanted.revision)
     for name in others:
@@ -249,15 +250,18 @@ def _suffices(held: Path, wanted: Wanted, beside: Beside | None) -> bool:
 
 
 def _from_cache(hub: Any, held: Path | None, wanted: Wanted) -> Path:
-    files = [] if held is None else _files(held)
-    there = [file for file in files if file.lower().endswith(SUFFIXES) and wanted.file in (None, file)]
-    if held is None or not there:
+    if held is None or not _there(held, wanted):
         what = f"{wanted}:{wanted.file}" if wanted.file else f"{wanted}"
         raise ResNetsError(
             f"{what} is not in the cache at {hub.constants.HF_HUB_CACHE}, and {_FORBIDDEN}.",
             "Unset that once, where there is a network.",
         )
-    return held / chosen(files, wanted)
+    return held / chosen(_files(held), wanted)
+
+
+def _there(held: Path, wanted: Wanted) -> bool:
+    """Whether the file that is wanted of a commit, or any that may be the model, has been fetched."""
+    return any(file.lower().endswith(SUFFIXES) and wanted.file in (None, file) for file in _files(held))
 
 
 def _files(folder: Path) -> list[str]:
@@ -277,8 +281,3 @@ def _bars(hub: Any, *, shown: bool) -> Iterator[None]:
         yield
     finally:
         utils.enable_progress_bars()
-
-
-def _say(line: str, quiet: bool) -> None:
-    if not quiet:
-        print(plain(line), file=sys.stderr, flush=True)
