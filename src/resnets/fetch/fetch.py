@@ -15,8 +15,8 @@ from resnets.fetch.connection import proxy_of
 from resnets.fetch.contents import ENOUGH, mistaken
 from resnets.fetch.download import DownloadError, download, text
 from resnets.fetch.settle import Arrived, Look, RejectedError
-from resnets.fetch.transfer import Patience
 from resnets.fetch.sources import Failure
+from resnets.fetch.transfer import Patience
 from resnets.published.row import Published
 
 
