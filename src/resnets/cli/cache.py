@@ -15,7 +15,7 @@ from resnets.cli.results import JSON, apart, show, told
 from resnets.errors import ResNetsError, plain, some
 
 if TYPE_CHECKING:
-    from resnets.fetch.cache import Entry
+    from resnets.fetch.entries import Entry
     from resnets.published.row import Published
 
 
@@ -62,12 +62,13 @@ def list_command(json_to: str | None) -> None:
     resnets cache list --json -
     """
     from resnets.fetch import cache
+    from resnets.fetch.entries import entries
 
-    entries = cache.entries()
+    lying = entries()
     found = {
         "folder": str(cache.folder()),
-        "bytes": sum(one.bytes for one in entries),
-        "entries": [_facts(one) for one in entries],
+        "bytes": sum(one.bytes for one in lying),
+        "entries": [_facts(one) for one in lying],
     }
     show(found, _table(found), json_to)
 
@@ -91,6 +92,13 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 def _standing(entry: Entry) -> tuple[str, list[str]]:
     """The state of an entry in a word, and what is wrong with it as far as that is told without reading files."""
+    try:
+        return _told_by_sizes(entry)
+    except OSError as error:
+        return "unreadable", [f"it cannot be read ({error.strerror or error})"]
+
+
+def _told_by_sizes(entry: Entry) -> tuple[str, list[str]]:
     from resnets.fetch import cache
 
     row, state = entry.row, entry.state
@@ -145,7 +153,8 @@ def _wrong(name: str, state: str, wrong: Sequence[str]) -> list[str]:
     """What is wrong with an entry, and what to do about it."""
     if not wrong:
         return []
-    remedy = "rename it" if state == "absent" else f"`resnets fetch {name} --again` downloads it once more"
+    remedies = {"absent": "rename it", "unreadable": "mend its permissions"}
+    remedy = remedies.get(state, f"`resnets fetch {name} --again` downloads it once more")
     return [plain(f"{name}: {'; '.join(wrong)}: {remedy}")]
 
 
@@ -165,40 +174,42 @@ def _checked(receipt: dict[str, Any] | None) -> tuple[str, str]:
 def check_command(names: tuple[str, ...], json_to: str | None) -> int:
     """Read the files of the cache again, all or those named, and compare their digests.
 
-    Exit status 1: some are not what they were when they were fetched.
+    Exit status 1: some are not what they were when they were fetched. With --json, `holds` is null where nothing here
+    tells whether a file is the published one.
 
     \b
     resnets cache check
     resnets cache check resnet50.tv2
     """
     from resnets.fetch import cache
+    from resnets.fetch.entries import entries
 
-    standing = [(one, *_standing(one)) for one in cache.entries() if one.row]
+    standing = [(one, *_standing(one)) for one in entries() if one.row]
     there = {
         one.row.name: (one, state, wrong) for one, state, wrong in standing if one.row and _checkable(state, wrong)
     }
-    rows, failed = _named(names, [one for one, _, _ in there.values()], everything=not names)
+    rows, failed = _named(names, [one for one, _, _ in there.values()], "No whole download", everything=not names)
     checked: list[dict[str, Any]] = []
     for row in rows:
         _, state, wrong = there[row.name]
         try:
-            wrong = wrong if state == "absent" else cache.check(row)
+            wrong = wrong if state in ("absent", "unreadable") else cache.check(row)
         except ResNetsError as error:
             failed.append({"name": row.name, **told(error)})
             continue
-        checked.append({"name": row.name, "holds": not wrong, "wrong": wrong})
+        compared = bool(wrong) or cache.comparable(row)
+        checked.append({"name": row.name, "holds": not wrong if compared else None, "wrong": wrong})
         for line in _wrong(row.name, state, wrong):
             click.echo(line, err=True)
-        if not wrong and state == "unchecked" and not (row.digests or row.checksum_url):
-            click.echo(
-                f"{row.name}: nothing is known to compare it with; its sha256 is pinned when it is used", err=True
-            )
+        if not compared:
+            known = "nothing here tells whether it is the published file; it is checked when it is used"
+            click.echo(f"{row.name}: {known}", err=True)
     apart(json_to, *(one.path for one, _, _ in there.values()))
-    good = sum(one["holds"] for one in checked)
+    good = sum(one["holds"] is True for one in checked)
     show([*checked, *failed], f"{good} of {len(checked)} unchanged" if checked else "nothing to check", json_to)
     if names and not checked:
         return 2
-    return 1 if failed or good < len(checked) else 0
+    return 1 if failed or any(one["holds"] is False for one in checked) else 0
 
 
 def _checkable(state: str, wrong: Sequence[str]) -> bool:
@@ -220,15 +231,16 @@ def clear_command(names: tuple[str, ...], everything: bool, partial: bool, yes: 
     resnets cache clear --all --partial
     """
     from resnets.fetch import cache
+    from resnets.fetch.entries import entries
     from resnets.listing import megabytes
 
     if not names and not everything:
         raise ResNetsError("Nothing says what to remove.", "Name weights, or give --all.")
     if names and everything:
         raise ResNetsError("--all leaves nothing to be named.", "Give names, or --all.")
-    entries = cache.entries()
-    there = [one for one in entries if one.row and (not partial or os.path.isfile(cache.part(one.row)))]
-    rows, failed = _named(names, there, everything=everything)
+    lying = entries()
+    there = [one for one in lying if one.row and (not partial or os.path.isfile(cache.part(one.row)))]
+    rows, failed = _named(names, there, "No interrupted download" if partial else "Nothing", everything=everything)
     if everything and rows and not yes and not _agreed(len(rows), partial):
         click.echo("nothing is removed", err=True)
         return 2
@@ -242,7 +254,7 @@ def clear_command(names: tuple[str, ...], everything: bool, partial: bool, yes: 
         click.echo(f"{row.name}: {megabytes(gone[-1])} MB removed")
     if gone or not failed:
         click.echo(f"{megabytes(sum(gone))} MB removed from {plain(str(cache.folder()))}")
-    for one in entries:
+    for one in lying:
         if everything and one.row is None:
             click.echo(plain(f"{one.path} is left alone: no published weights are called so"), err=True)
     if not failed:
@@ -261,9 +273,9 @@ def _agreed(count: int, partial: bool) -> bool:
 
 
 def _named(
-    names: Sequence[str], entries: Sequence[Entry], *, everything: bool
+    names: Sequence[str], entries: Sequence[Entry], none: str, *, everything: bool
 ) -> tuple[list[Published], list[dict[str, Any]]]:
-    """The rows of those entries that are meant, each once; and the names that none of them has, the errors told."""
+    """The rows of those entries that are meant, each once; and the names that have `none` there, the errors told."""
     from resnets.errors import did_you_mean
     from resnets.published import table
 
@@ -278,6 +290,7 @@ def _named(
         found |= {one: there[one] for one in there if one in known}
         if not known & there.keys():
             hint = did_you_mean(name, there if not known else (), "`resnets cache` lists what is there.")
-            error = ResNetsError(f"The cache has nothing of that kind called {name!r}.", hint)
+            problem = f"{none} of {name} is in the cache." if known else f"No weights in the cache are called {name!r}."
+            error = ResNetsError(problem, hint)
             failed.append({"name": name, **told(error)})
     return list(found.values()), failed

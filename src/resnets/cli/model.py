@@ -1,8 +1,10 @@
 """The options of a verb that uses a model go in; that model, opened, comes out, and what is told of its recipe."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -41,13 +43,11 @@ def classifier_of(options: dict[str, Any], quiet: bool) -> Any:
     """The Classifier that the options mean, downloaded where it is not there. Raises ResNetsError without a recipe."""
     from resnets.card import RECIPES
     from resnets.classify import Classifier
-    from resnets.cli.downloads import resumable
-    from resnets.weights.names import resolve
 
     _quieten()
-    with resumable(options["model"]):
-        model = resolve(options["model"], quiet=quiet)
-    found = Classifier(model, recipe=options["recipe"], labels=options["labels"], threads=options["threads"])
+    found = Classifier(
+        _there(options["model"], quiet), recipe=options["recipe"], labels=options["labels"], threads=options["threads"]
+    )
     taken, notes = _stated(found)
     if found.card.recipe is None:
         command = shlex.join(["resnets", *sys.argv[1:], "--recipe", "torchvision"])
@@ -58,6 +58,17 @@ def classifier_of(options: dict[str, Any], quiet: bool) -> Any:
     if not quiet:
         _tell(found, [part for part in taken if options.get(part.split()[0]) is None], notes)
     return found
+
+
+def _there(model: str | None, quiet: bool) -> str | Path | None:
+    """A model as it was given, or where a name may have to be downloaded the path of its file."""
+    if model is None or os.path.isfile(model):
+        return model
+    from resnets.cli.downloads import resumable
+    from resnets.weights.names import resolve
+
+    with resumable(model):
+        return resolve(model, quiet=quiet)
 
 
 def _quieten() -> None:

@@ -142,8 +142,8 @@ def state(row: Published) -> State:
 def check(row: Published) -> list[str]:
     """Read every file of a row again: what contradicts its receipt, or the table; a clause each.
 
-    An empty list says that all is as it should be; nothing is written. Raises ResNetsError where nothing of it is there
-    to be checked, or where it cannot be read.
+    An empty list says that nothing contradicts, which is little unless it is `comparable`; nothing is written. Raises
+    ResNetsError where nothing of it is there to be checked, or where it cannot be read.
     """
     found = recorded(row)
     try:
@@ -154,6 +154,7 @@ def check(row: Published) -> list[str]:
             wrong = verify.mismatches(row, digests, place(row).stat().st_size)
             if found is not None and not row.digests and digests["sha256"] != found.sha256:
                 wrong.append(f"{verify.differs('sha256', digests['sha256'], found.sha256)} (its receipt)")
+            wrong += _beside(row, digests)
             return [f"{row.file}: {clause}" for clause in wrong]
     except OSError as error:
         raise ResNetsError(
@@ -163,8 +164,43 @@ def check(row: Published) -> list[str]:
     raise ResNetsError(f"{row.name} is not in the cache.", f"`resnets fetch {row.name}` downloads it.")
 
 
+def comparable(row: Published) -> bool:
+    """Whether a receipt, a digest of the download or the MD5 beside it tells what `check` should find."""
+    found = recorded(row)
+    if found is not None and not (row.digests and anew(row, found)):
+        return True
+    return any(not digest.member for digest in row.digests) or _md5(row) is not None
+
+
+def _beside(row: Published, digests: dict[str, str]) -> list[str]:
+    """What the checksum text beside a download says against it."""
+    try:
+        md5 = _md5(row)
+    except verify.UnclearError as error:
+        return [f"of {_checksum(row)} {error}"]
+    if md5 is None or md5 == digests["md5"]:
+        return []
+    return [f"{verify.differs('md5', digests['md5'], md5)} ({_checksum(row)})"]
+
+
+def _md5(row: Published) -> str | None:
+    """The MD5 in the text that lies beside a download; None where there is none. Raises UnclearError."""
+    text = home(row) / _checksum(row)
+    if not os.path.isfile(text):
+        return None
+    with suppress(OSError), text.open("rb") as file:
+        return verify.md5_told(file.read(4096).decode("utf-8", "replace"), row.file)
+    return None
+
+
+def _checksum(row: Published) -> str:
+    return (row.checksum_url or "").rpartition("/")[2]
+
+
 def anew(row: Published, receipt: Receipt) -> bool:
     """Whether the download was put there by hand, in the place of files that are gone, to be checked as if new."""
+    if all(one.stands(home(row)) for one in receipt.kept):
+        return False
     gone = not all(os.path.isfile(home(row) / one.path) for one in receipt.kept)
     return (gone or row.member is not None) and os.path.isfile(place(row))
 
@@ -180,39 +216,6 @@ def _changed(row: Published, one: Kept, model: bool) -> list[str]:
     size = None if member else path.stat().st_size
     wrong = verify.mismatches(row, found, size, member=member) if model else []
     return [f"{one.path}: {clause}" for clause in wrong]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A folder of the cache: all that lies in it in `bytes`, and its row and state; None where no row has that name."""
-
-    name: str
-    path: Path
-    bytes: int
-    row: Published | None = None
-    state: State | None = None
-
-
-def entries() -> list[Entry]:
-    """Every folder of the cache by name, a row's lock by itself left out.
-
-    Those that no row knows are named, and nothing here touches them.
-    """
-    try:
-        found = sorted(path for path in folder().iterdir() if path.is_dir())
-    except OSError:
-        return []
-    named = [(path, PUBLISHED.get(path.name)) for path in found]
-    rows = [(path, row) for path, row in named if row is None or _holds(path)]
-    return [Entry(path.name, path, _weight(path), row, state(row) if row else None) for path, row in rows]
-
-
-def _holds(home: Path) -> bool:
-    """Whether a row's folder holds more than the lock that a failed download leaves."""
-    try:
-        return any(name != LOCK for name in os.listdir(home))
-    except OSError:
-        return True
 
 
 def remove(row: Published, *, partial: bool = False) -> int:
@@ -231,12 +234,12 @@ def remove(row: Published, *, partial: bool = False) -> int:
     try:
         with files.alone(where / LOCK, str(where)):
             found = [path for path in _arrived(row) if os.path.lexists(path)] if partial else _ours(row)
-            weight = sum(map(_weight, found))
+            size = sum(map(weight, found))
             for path in found:
                 files.discard(path)
             others = sorted(path.name for path in where.iterdir() if path.name != LOCK)
             if not (others and partial):
-                weight += _size(where / LOCK)
+                size += _size(where / LOCK)
                 (where / LOCK).unlink()
         if others and not partial:
             say(f"{where}: {some(others)} left alone: not what was downloaded of {row.name}")
@@ -246,7 +249,7 @@ def remove(row: Published, *, partial: bool = False) -> int:
         raise ResNetsError(
             f"{where} cannot be removed ({error.strerror or error}).", "Mend its permissions, or remove it yourself."
         ) from error
-    return weight
+    return size
 
 
 def unpacked(row: Published) -> Path:
@@ -261,8 +264,7 @@ def _arrived(row: Published) -> tuple[Path, Path]:
 def _ours(row: Published) -> list[Path]:
     """What this package has put into a row's folder or looks for there, its lock left out; folders with all in them."""
     where, receipt = home(row), receipts.read(home(row))
-    checksum = (row.checksum_url or "").rpartition("/")[2]
-    known = {row.file, receipts.NAME, *(path.name for path in _arrived(row))} | ({checksum} - {""})
+    known = {row.file, receipts.NAME, *(path.name for path in _arrived(row))} | ({_checksum(row)} - {""})
     known |= {unpacked(row).name} if row.member else set()
     temporary = re.compile(rf"\.({'|'.join(map(re.escape, known))})\.[0-9a-f]{{8}}\.part|\.(unpack|old)\.[0-9a-f]{{8}}")
     found = [path for path in where.iterdir() if path.name in known or temporary.fullmatch(path.name)]
@@ -278,9 +280,9 @@ def _ours(row: Published) -> list[Path]:
     ]
 
 
-def _weight(path: Path) -> int:
-    """The bytes of a file, or of all files below a folder."""
-    if path.is_symlink() or not path.is_dir():
+def weight(path: Path) -> int:
+    """The bytes of a file, or of all files below a folder; of those that can be seen."""
+    if os.path.islink(path) or not os.path.isdir(path):
         return _size(path)
     return sum(_size(Path(where) / name) for where, _, names in os.walk(path) for name in names)
 

@@ -121,24 +121,25 @@ def _unknown(name: str, path: Path, known: list[str]) -> ResNetsError:
     return ResNetsError(f"There is no model called {name!r}, and no file of that name.", hint)
 
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_PAGE = re.compile(
+# Texts, which are compiled when a name is looked up: most commands are given a path, or nothing.
+_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_PAGE = (
     r"https?://(?:huggingface\.co|hf\.co)/(?P<repository>[\w.-]+/[\w.-]+)"
     r"(?:/(?:tree|blob|resolve)/(?P<revision>[\w.-]+)(?:/(?P<file>[^?#]+))?)?/?(?:[?#].*)?"
 )
-_REPOSITORY = re.compile(r"(?:hf[-_]hub:)?(?P<repository>\w[\w.-]*/\w[\w.-]*)(?P<revision>@[\w.-]+)?")
+_REPOSITORY = r"(?:hf[-_]hub:)?(?P<repository>\w[\w.-]*/\w[\w.-]*)(?P<revision>@[\w.-]+)?"
 
 
 def _elsewhere(name: str, path: Path) -> ResNetsError | None:
     """The error for an address, and for a repository of the Hub as other tools write it: what to type instead."""
-    if _ADDRESS.match(name):
-        page = _PAGE.fullmatch(name)
+    if re.match(_ADDRESS, name):
+        page = re.fullmatch(_PAGE, name)
         hub = _written(page["repository"], page["revision"], page["file"]) if page else None
         row = _row_at(name)
         ways = [f"`resnets fetch {row}` downloads it"] * bool(row) + [f"write {hub}"] * bool(hub)
         remedy = ", or ".join(ways) or "download it and give the path of its file"
         return ResNetsError(f"{name} is an address, not a file or a name.", f"{remedy[0].upper()}{remedy[1:]}.")
-    repository = _REPOSITORY.fullmatch(name)
+    repository = re.fullmatch(_REPOSITORY, name)
     if repository is None or path.suffix in FORMATS or os.path.isdir(path.parent):
         return None
     hub = f"hf:{repository['repository']}{repository['revision'] or ''}"
