@@ -1,8 +1,13 @@
 """cache: what lies there is listed, read again and removed; what no row knows is left alone."""
 
+import hashlib
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.cli.mirrored import at_a_terminal
@@ -11,6 +16,8 @@ from resnets.cli.main import run
 from resnets.fetch import cache
 from resnets.fetch.fetch import fetch
 from resnets.published.table import PUBLISHED
+
+UNTOLD = "nothing here tells whether it is the published file; it is checked when it is used"
 
 
 @pytest.fixture
@@ -63,8 +70,8 @@ def test_the_folder_need_not_be_there(monkeypatch, tmp_path, capsys):
 def test_files_are_read_again(folder, capsys):
     assert run(["cache", "check"]) == 0
     said = capsys.readouterr()
-    assert said.out == "2 of 2 unchanged\n"
-    assert said.err == "resnet34.fb: nothing is known to compare it with; its sha256 is pinned when it is used\n"
+    assert said.out == "1 of 2 unchanged\n"
+    assert said.err == f"resnet34.fb: {UNTOLD}\n"
     place = cache.place(PUBLISHED["resnet18.fb"])
     time = place.stat().st_mtime_ns
     place.write_bytes(b"\1" + bytes(1_999_999))
@@ -74,7 +81,7 @@ def test_files_are_read_again(folder, capsys):
     said = capsys.readouterr()
     assert [(one["name"], one["holds"]) for one in json.loads(said.out)] == [
         ("resnet18.fb", False),
-        ("resnet34.fb", True),
+        ("resnet34.fb", None),
     ]
     assert "resnet18.fb: resnet-18.t7: its sha256 is " in said.err
     assert "`resnets fetch resnet18.fb --again` downloads it once more" in said.err
@@ -130,6 +137,72 @@ def test_a_file_put_there_by_hand_must_have_the_size_that_is_known(folder, capsy
     assert run(["cache", "check", row.name]) == 1
 
 
+def test_what_was_compared_with_nothing_is_not_called_unchanged(folder, capsys):
+    packed, beside = PUBLISHED["resnet18-v1.gluon"], PUBLISHED["resnet18-v1.zoo-s3"]
+    for row in (packed, beside):
+        cache.home(row).mkdir()
+        cache.place(row).write_bytes(b"garbage")
+    assert run(["cache", "check", packed.name, beside.name]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [f"{row.name}: {UNTOLD}" for row in (packed, beside)]
+    assert said.out == "0 of 2 unchanged\n"
+    text = cache.home(beside) / "resnet18v1-md5.txt"
+    text.write_text(hashlib.md5(b"garbage").hexdigest())
+    assert run(["cache", "check", beside.name]) == 0
+    assert capsys.readouterr() == ("1 of 1 unchanged\n", "")
+    text.write_text("0" * 32)
+    assert run(["cache", "check", beside.name]) == 1
+    said = capsys.readouterr()
+    assert "but the expected one is 00000000000000000000000000000000 (resnet18v1-md5.txt)" in said.err
+    assert said.out == "0 of 1 unchanged\n"
+
+
+UNREADABLE = """
+import locale, os, sys
+from resnets import listing
+from resnets.cli import cache, main
+from resnets.fetch import entries
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setuid(65534)  # root may read everywhere
+sys.exit(main.run(sys.argv[1:]))
+"""
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_others_are_listed():
+    with tempfile.TemporaryDirectory() as top:  # tmp_path is for its owner alone
+        folder = Path(top)
+        folder.chmod(0o755)
+        for name in ("resnet18.fb", "resnet34.fb"):
+            (folder / name).mkdir()
+            (folder / name / PUBLISHED[name].file).write_bytes(b"model")
+        environment = {**os.environ, "RESNETS_CACHE": top}
+
+        def said(*arguments: str) -> tuple[int, str, str]:
+            command = [sys.executable, "-c", UNREADABLE, "cache", *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+            assert "Traceback" not in done.stderr
+            return done.returncode, done.stdout, done.stderr
+
+        line = "resnet18.fb: it cannot be read (Permission denied): mend its permissions"
+        for mode in (0, 0o444, 0o111):
+            (folder / "resnet18.fb").chmod(mode)
+            status, out, _ = said("list", "--json", "-")
+            states = {one["name"]: one["state"] for one in json.loads(out)["entries"]}
+            readable = "unchecked" if mode == 0o111 else "unreadable"
+            assert (status, states) == (0, {"resnet18.fb": readable, "resnet34.fb": "unchecked"})
+            assert (line in said()[1].splitlines()) == (mode != 0o111)
+            status, out, err = said("check")
+            assert (status, out) == (int(mode != 0o111), "0 of 2 unchanged\n")
+            assert (line in err.splitlines()) == (mode != 0o111)
+        folder.chmod(0o300)
+        remedy = "Mend its permissions, or name another folder in RESNETS_CACHE."
+        for arguments in ((), ("check",), ("clear", "--all", "--yes")):
+            assert said(*arguments) == (2, "", f"error: {top} cannot be read (Permission denied).\n{remedy}\n")
+        folder.chmod(0o755)
+        (folder / "resnet18.fb").chmod(0o755)
+
+
 def test_a_file_of_another_name_is_told_and_which_is_expected(folder, capsys):
     cache.home(PUBLISHED["resnet50.fb"]).mkdir()
     (cache.home(PUBLISHED["resnet50.fb"]) / "resnet50.t7").write_bytes(b"model")
@@ -139,7 +212,7 @@ def test_a_file_of_another_name_is_told_and_which_is_expected(folder, capsys):
     assert run(["cache", "check"]) == 1
     said = capsys.readouterr()
     assert line in said.err.splitlines()
-    assert said.out == "2 of 3 unchanged\n"
+    assert said.out == "1 of 3 unchanged\n"
 
 
 def test_brackets_in_what_a_file_was_checked_against_go_in_pairs(folder, monkeypatch, capsys):
@@ -171,8 +244,9 @@ def test_all_is_asked_about_at_a_terminal(folder, monkeypatch):
         (["resnet101.fb"], 2, "`resnets cache` lists what is there"),
         (["resnet18.fbb"], 2, "Did you mean 'resnet18.fb'"),
         (["foo"], 2, "`resnets cache` lists what is there"),
-        (["mine"], 2, "nothing of that kind called 'mine'"),
-        (["resnet18.fb", "--partial"], 2, "nothing of that kind"),
+        (["mine"], 2, "No weights in the cache are called 'mine'."),
+        (["resnet101.fb"], 2, "Nothing of resnet101.fb is in the cache."),
+        (["resnet18.fb", "--partial"], 2, "No interrupted download of resnet18.fb is in the cache."),
     ],
 )
 def test_nothing_is_removed_that_is_not_named(folder, arguments, status, message, capsys):

@@ -13,6 +13,7 @@ from resnets import files
 from resnets.errors import ResNetsError
 from resnets.fetch import cache
 from resnets.fetch import receipt as receipts
+from resnets.fetch.entries import entries
 from resnets.fetch.partial import state_file
 from resnets.published.row import Digest
 
@@ -34,7 +35,7 @@ def test_a_folder_that_cannot_be_told_is_an_error_where_it_is_needed_alone(row, 
     if homeless:
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what it does with neither HOME nor such a user
-    for needed in (lambda: got(row), lambda: cache.state(row), cache.entries, lambda: cache.check(row)):
+    for needed in (lambda: got(row), lambda: cache.state(row), entries, lambda: cache.check(row)):
         with pytest.raises(ResNetsError, match=r"cannot be told.* Name another one in RESNETS_CACHE"):
             needed()
     assert cache.row_of(file) is None
@@ -120,32 +121,47 @@ def test_a_receipt_of_another_size_than_the_rows_counts_for_nothing(row):
     ]
 
 
+def test_check_reads_the_checksum_beside_a_download(row, folder, server):
+    row = replace(row, checksum_url=server.url("/resnet-18-md5.txt"))
+    folder.mkdir(parents=True)
+    cache.place(row).write_bytes(BODY)
+    text = folder / "resnet-18-md5.txt"
+    assert (cache.check(row), cache.comparable(row)) == ([], False)
+    text.write_text("no digest")
+    assert (cache.check(row), cache.comparable(row)) == ([], False)
+    text.write_text(f"{hashlib.md5(BODY).hexdigest()}  resnet-18.t7\n")
+    assert (cache.check(row), cache.comparable(row)) == ([], True)
+    text.write_text(f"{hashlib.md5(OTHER).hexdigest()}  resnet-18.t7\n")
+    (said,) = cache.check(row)
+    assert said.startswith("resnet-18.t7: its md5 is ")
+    assert said.endswith(f"the expected one is {hashlib.md5(OTHER).hexdigest()} (resnet-18-md5.txt)")
+    text.write_text(f"{'0' * 32}\n{'1' * 32}\n")
+    assert cache.check(row) == [
+        "resnet-18.t7: of resnet-18-md5.txt it cannot be told which MD5 of 2 in it is that of resnet-18.t7"
+    ]
+    text.unlink()
+    os.mkfifo(text)
+    assert (cache.check(row), cache.comparable(row)) == ([], False)
+
+
+def test_what_check_can_compare_with(row, folder):
+    of_the_model = (replace(KNOWN[0], member=True),)
+    folder.mkdir(parents=True)
+    cache.place(row).write_bytes(BODY)
+    assert [cache.comparable(replace(row, digests=known)) for known in ((), of_the_model, KNOWN)] == [
+        False,
+        False,
+        True,
+    ]
+    got(row)
+    assert cache.comparable(row)
+    cache.place(row).unlink()
+    assert cache.comparable(row)  # with a receipt, whose file is missing
+
+
 def test_a_kept_file_that_is_missing_is_told(row):
     got(row).unlink()
     assert cache.check(row) == ["resnet-18.t7 is missing"]
-
-
-def test_entries_are_rows_and_folders_that_no_row_knows(row, folder):
-    assert cache.entries() == []
-    got(row)
-    (folder.parent / "mine" / "deep").mkdir(parents=True)
-    (folder.parent / "mine" / "deep" / "x").write_bytes(b"12345")
-    (folder.parent / "a file").write_bytes(b"")
-    mine, known = cache.entries()
-    assert mine == cache.Entry("mine", folder.parent / "mine", 5)
-    assert (known.name, known.row, known.state) == (row.name, row, cache.state(row))
-    assert known.bytes == sum(path.stat().st_size for path in folder.iterdir())
-
-
-def test_a_download_that_failed_before_a_byte_came_leaves_no_entry(row, server, folder):
-    server.put("/resnet-18.t7", status=404)
-    refused(row)
-    assert os.listdir(folder) == [".lock"]
-    assert cache.entries() == []
-    (folder.parent / "mine").mkdir()
-    (folder.parent / "mine" / ".lock").touch()  # not ours
-    (folder / "other.t7").touch()
-    assert [one.name for one in cache.entries()] == ["mine", row.name]
 
 
 def test_remove_takes_all_of_a_row_or_its_part_alone(row, folder):

@@ -113,13 +113,18 @@ def _told_by_sizes(entry: Entry) -> tuple[str, list[str]]:
         return ("damaged", wrong) if wrong else ("changed", [])
     if state.kind == "unchecked" and row.size not in (None, found := _size(cache.place(row))):
         return "damaged", [_amiss(row.file, row.size, found)]
-    if state.kind == "absent" and (others := _others(entry.path)):
+    if state.kind == "absent" and _size(cache.place(row)) is None and (others := _others(entry.path)):
         return "absent", [f"{row.file} is expected there, and there is {some(others)}"]
     return state.kind, []
 
 
 def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+    """The bytes of a file; None where there is none. Raises OSError where that cannot be told."""
+    try:
+        size = path.stat().st_size  # path.is_file alone is silent about a folder that may not be looked into
+        return size if path.is_file() else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _amiss(path: str, known: int | None, found: int | None) -> str:
@@ -174,8 +179,7 @@ def _checked(receipt: dict[str, Any] | None) -> tuple[str, str]:
 def check_command(names: tuple[str, ...], json_to: str | None) -> int:
     """Read the files of the cache again, all or those named, and compare their digests.
 
-    Exit status 1: some are not what they were when they were fetched. With --json, `holds` is null where nothing here
-    tells whether a file is the published one.
+    Exit status 1: some are not what they were when they were fetched. `holds` in JSON is null where nothing tells.
 
     \b
     resnets cache check
