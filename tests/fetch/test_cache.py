@@ -144,6 +144,15 @@ def test_check_reads_the_checksum_beside_a_download(row, folder, server):
     assert (cache.check(row), cache.comparable(row)) == ([], False)
 
 
+def test_an_archive_beside_its_model_keeps_nothing_from_being_checked(row, folder):
+    kept, packed = got(row).stat(), replace(row, file="r18.tar.gz", member=".t7")
+    receipts.write(folder, replace(cache.recorded(row), file=packed.file))
+    cache.place(packed).write_bytes(b"garbage")
+    cache.place(row).write_bytes(OTHER)
+    os.utime(cache.place(row), ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert cache.check(packed)[0].startswith("resnet-18.t7: its sha256 is ")
+
+
 def test_what_check_can_compare_with(row, folder):
     of_the_model = (replace(KNOWN[0], member=True),)
     folder.mkdir(parents=True)
