@@ -146,7 +146,9 @@ def test_check_reads_the_checksum_beside_a_download(row, folder, server):
 
 def test_an_archive_beside_its_model_keeps_nothing_from_being_checked(row, folder):
     kept, packed = got(row).stat(), replace(row, file="r18.tar.gz", member=".t7")
-    receipts.write(folder, replace(cache.recorded(row), file=packed.file))
+    receipt = cache.recorded(row)
+    assert receipt is not None
+    receipts.write(folder, replace(receipt, file=packed.file))
     cache.place(packed).write_bytes(b"garbage")
     cache.place(row).write_bytes(OTHER)
     os.utime(cache.place(row), ns=(kept.st_atime_ns, kept.st_mtime_ns))
