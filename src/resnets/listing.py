@@ -11,7 +11,7 @@ from resnets.fetch import cache, partial
 from resnets.fetch.announce import megabytes as megabytes
 from resnets.network import depth, layers
 from resnets.published import table as weights_table
-from resnets.published.row import Digest, Published, Reported
+from resnets.published.row import VALIDATION, Digest, Published, Reported
 from resnets.values import plain
 
 Facts = dict[str, Any]
@@ -76,9 +76,6 @@ def main_figure(row: Published) -> Reported | None:
         row.reported, key=lambda figure: (figure.crops != 1, figure.crop != row.recipe.crop, figure.data != VALIDATION)
     )
     return ordered[0] if ordered else None
-
-
-VALIDATION = Reported("error", "0", None, 224, "").data  # what a figure is of where nothing else is said
 
 
 def pair(first: str, second: str | None) -> str:

@@ -27,6 +27,9 @@ class Digest:
         return new(self.algorithm, usedforsecurity=False).digest_size * 2
 
 
+VALIDATION = "ImageNet validation"  # what a figure is of where nothing else is said
+
+
 @dataclass(frozen=True)
 class Reported:
     """What a publisher reports on the 50,000 validation images of ImageNet, or on other `data`, in percent.
@@ -49,7 +52,7 @@ class Reported:
     pool: str = "global"
     conditions: str = ""
     conditions_source: str = ""
-    data: str = "ImageNet validation"
+    data: str = VALIDATION
 
     @property
     def top1_error(self) -> float:
